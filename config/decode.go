@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -118,7 +117,7 @@ func keysOf(fields map[string]reflect.Value) []string {
 	for k := range fields {
 		keys = append(keys, k)
 	}
-	slices.SortFunc(keys, cmp.Compare)
+	slices.Sort(keys)
 	return keys
 }
 
@@ -134,10 +133,16 @@ func scalar(node *yaml.Node, v reflect.Value) bool {
 		return true
 	case Size:
 		s, ok := parseSize(node.Value)
-		v.SetInt(int64(s))
+		if ok {
+			v.SetInt(int64(s))
+		}
 		return ok
 	case string:
 		if node.Tag != "!!str" {
+			return false
+		}
+	case int:
+		if node.Tag != "!!int" { // yaml.v3 would cut 1.5 to 1
 			return false
 		}
 	}

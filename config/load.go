@@ -51,7 +51,9 @@ func parse(path string, data []byte) (Config, error) {
 	c.fill()
 	c.validate(d)
 	if len(d.problems) > 0 {
-		slices.SortStableFunc(d.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+		slices.SortFunc(d.problems, func(a, b Problem) int {
+			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key))
+		})
 		return Config{}, Problems(d.problems)
 	}
 	return c, nil

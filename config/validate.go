@@ -27,7 +27,9 @@ func (c *Config) validate(d *decoder) {
 	}
 	check("state_dir", absolute(c.StateDir))
 	check("work_dir", absolute(c.WorkDir))
-	check("identity", absolute(c.Identity))
+	if d.lines["identity"] > 0 {
+		check("identity", absolute(c.Identity))
+	}
 	check("capacity", between(c.Capacity, 1, 64))
 	check("base_domain", domain(c.BaseDomain))
 	check("job_image", image(c.JobImage))
@@ -48,8 +50,8 @@ func (c *Config) validate(d *decoder) {
 	if c.Sandbox.Memory != 0 && c.Sandbox.Memory < 64<<20 {
 		check("sandbox.memory", fmt.Errorf("%s is too little for a shell and git; want at least 64MiB, or 0 for no limit", c.Sandbox.Memory))
 	}
-	if c.Sandbox.CPUs < 0 {
-		check("sandbox.cpus", fmt.Errorf("%g is negative; want 0 for no limit", c.Sandbox.CPUs))
+	if !(c.Sandbox.CPUs >= 0 && c.Sandbox.CPUs <= 1024) { // so written, NaN is out too
+		check("sandbox.cpus", fmt.Errorf("%g is not between 0, for no limit, and 1024", c.Sandbox.CPUs))
 	}
 }
 
