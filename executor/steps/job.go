@@ -3,6 +3,8 @@ package steps
 import (
 	"context"
 	"time"
+
+	"git.autonomic.zone/recipe-maintainers/cc-ci/executor/sandbox/process"
 )
 
 // Place is where steps run: the sandbox, seen from here. Paths are the
@@ -20,12 +22,10 @@ type Place interface {
 }
 
 // Command is one process to run in the sandbox.
-type Command struct {
-	Argv   []string
-	Env    []string // KEY=value, complete
-	Dir    string
-	Stdout func([]byte) // called in order, from one goroutine
-}
+type Command = process.Command
+
+// ExitError is a command that ran and did not succeed.
+type ExitError = process.ExitError
 
 // Job is what the steps need to know.
 type Job struct {
