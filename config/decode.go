@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"git.autonomic.zone/recipe-maintainers/cc-ci/spell"
 )
 
 // decoder lays a YAML tree over a Config and notes every mistake with its line.
@@ -73,7 +75,7 @@ func (d *decoder) mapping(node *yaml.Node, path string, v reflect.Value) {
 // mapping first, then of the whole file, since a key may be indented wrongly.
 func (d *decoder) unknown(line int, key, name, path string, fields map[string]reflect.Value) {
 	names := keysOf(fields)
-	if right := nearest(name, names); right != "" {
+	if right := spell.Nearest(name, names); right != "" {
 		d.add(line, key, "no such key, did you mean %s?", strings.TrimPrefix(path+"."+right, "."))
 		return
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/distribution/reference"
+
+	"git.autonomic.zone/recipe-maintainers/cc-ci/spell"
 )
 
 // minPoll keeps a typing mistake from becoming an attack on the Gitea instance.
@@ -94,7 +96,7 @@ func oneOf(word string, right ...string) error {
 	if slices.Contains(right, word) {
 		return nil
 	}
-	if near := nearest(word, right); near != "" {
+	if near := spell.Nearest(word, right); near != "" {
 		return fmt.Errorf("no such value %q, did you mean %s?", word, near)
 	}
 	return fmt.Errorf("no such value %q; there are %s", word, strings.Join(right, ", "))
