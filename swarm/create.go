@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -113,6 +114,12 @@ func (l *ledger) addStacks(names ...string) {
 			l.stacks[name] = true
 		}
 	}
+}
+
+func (l *ledger) stackNames() map[string]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.stacks)
 }
 
 // create makes one object for the owner through do, which returns its id.
