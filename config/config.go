@@ -113,7 +113,7 @@ func defaults() Config {
 		HTTPSPort:    443,
 		EndpointMode: "auto",
 		Log:          Log{Level: "info", Format: "auto"},
-		Poll:         Poll{Interval: time.Second},
+		Poll:         Poll{Interval: 850 * time.Millisecond},
 		Timeouts: Timeouts{
 			Checkout:  2 * time.Minute,
 			Preflight: 30 * time.Second,
