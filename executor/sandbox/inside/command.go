@@ -102,26 +102,19 @@ func (s *server) follow(pid int, exited <-chan syscall.WaitStatus, host orders) 
 // server closes.
 func (s *server) end(all *tree, grace time.Duration, hurry <-chan struct{}) {
 	if grace > 0 {
+		all.signal(syscall.SIGINT)
 		// Once the shell is gone, what it left in the background has nobody to wait
 		// for it, and such children of a shell ignore SIGINT.
-		led := func(members []stat) bool {
-			for _, member := range members {
-				if member.pid == all.leader {
-					return true
-				}
-			}
-			return false
-		}
-		any := func(members []stat) bool { return len(members) > 0 }
-		all.signal(syscall.SIGINT)
-		s.await(all, led, grace/2, hurry)
-		if all.signal(syscall.SIGTERM) == 0 || s.await(all, any, grace/2, hurry) {
+		s.await(all, all.leads, grace/2, hurry)
+		if all.signal(syscall.SIGTERM) == 0 || s.await(all, populated, grace/2, hurry) {
 			return
 		}
 	}
 	// A process can fork between the look and the signal, so each look kills.
 	s.await(all, func([]stat) bool { return all.signal(syscall.SIGKILL) > 0 }, killBound, nil)
 }
+
+func populated(members []stat) bool { return len(members) > 0 }
 
 // await looks at the members until holds is false of them, which it reports, or
 // bound has passed, or hurry or the server closes.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 )
@@ -31,6 +32,11 @@ func (t *tree) signal(sig syscall.Signal) int {
 		}
 	}
 	return len(members)
+}
+
+// leads tells whether the command itself is among the members.
+func (t *tree) leads(members []stat) bool {
+	return slices.ContainsFunc(members, func(s stat) bool { return s.pid == t.leader })
 }
 
 // look returns the members that are alive.
