@@ -1,6 +1,7 @@
 package abra
 
 import (
+	"io"
 	"time"
 
 	"github.com/docker/docker/api/types/swarm"
@@ -15,11 +16,16 @@ type Options struct {
 	Env string
 	// ComposeFile overrides COMPOSE_FILE: colon-separated, relative to the recipe.
 	ComposeFile string
-	// Secrets are values for the app's secrets by short name (db_password);
-	// those not given are generated.
+	// Secrets are values for the app's secrets by short name, in any case
+	// (db_password, or DB_PASSWORD as of CC_CI_SECRET_DB_PASSWORD); those not given
+	// are generated.
 	Secrets map[string]string
-	// ProxyNetwork is the one external network a recipe may use ("proxy").
+	// ProxyNetwork is the one external network a recipe may use; "" is "proxy".
 	ProxyNetwork string
+	// Commit is the recipe's commit, for the label chaos-version; "" for none.
+	Commit string
+	// Random is what secrets are made from; nil is crypto/rand.
+	Random io.Reader
 }
 
 // App is a recipe with its env, resolved: everything Docker has to be told, in
@@ -31,13 +37,16 @@ type App struct {
 	StackName string
 	// Env is what interpolation saw.
 	Env map[string]string
-	// Routed tells that the recipe has DOMAIN in .env.sample or a Traefik rule
-	// for it: a route is expected.
+	// Routed tells that a Traefik router sends Domain to one of the services: a
+	// route is expected.
 	Routed   bool
 	Networks []Network
+	// External is the proxy network if a service uses it; no other is allowed.
 	External []string
 	Secrets  []swarm.SecretSpec
 	Configs  []swarm.ConfigSpec
+	// Services have references to networks, secrets and configs by name; the ids
+	// are empty.
 	Services []swarm.ServiceSpec
 	// Images are the images of all services, each once, sorted.
 	Images []string

@@ -1,0 +1,70 @@
+package abra
+
+import (
+	"fmt"
+	"regexp"
+)
+
+// How long Swarm lets names be, in characters.
+const (
+	maxServiceName = 63 // and networks
+	maxObjectName  = 64 // secrets, configs
+)
+
+// Swarm's own checks of names (swarmkit, manager/controlapi).
+var (
+	serviceName = regexp.MustCompile(`^[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*$`)
+	objectName  = regexp.MustCompile(`^[a-zA-Z0-9]+(?:[a-zA-Z0-9-_.]*[a-zA-Z0-9])?$`)
+)
+
+// budget checks the names of all objects and notes the longest.
+type budget struct {
+	*findings
+	app *App
+}
+
+func (b budget) check(kind, name string, where place, limit int, form *regexp.Regexp) {
+	if len(name) > len(b.app.LongestName) {
+		b.app.LongestName = name
+	}
+	stack := len(b.app.StackName)
+	switch {
+	case len(name) > limit:
+		b.put(Error, ruleNames, where, "shorten the name, or its version", "the %s would be named %s: %d for the stack's name and %d for _ and its own come to %d characters, and Swarm takes %d",
+			kind, name, stack, len(name)-stack, len(name), limit)
+	case !form.MatchString(name):
+		b.put(Error, ruleNames, where, "use letters, digits, - and _, and end with a letter or digit", "the %s would be named %s, which Swarm refuses", kind, fmt.Sprintf("%q", name))
+	}
+}
+
+// nearest returns the candidate closest to a misspelt name, or "" when none is
+// close. Both are compared as settings of a job are written.
+func nearest(name string, candidates []string) string {
+	best, least := "", 3
+	for _, candidate := range candidates {
+		if d := distance(name, settingOf(candidate)); d < least {
+			best, least = candidate, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters have to be changed, added or removed.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
