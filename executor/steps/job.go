@@ -27,6 +27,16 @@ type Command = process.Command
 // ExitError is a command that ran and did not succeed.
 type ExitError = process.ExitError
 
+// StartError is a command that never ran: with Code 127 its program isn't in
+// the place.
+type StartError = process.StartError
+
+// ImageEnv is what a Place can do besides: tell the variables that its image
+// sets (PATH, HOME, LANG …). They are the lowest layer of every step's environment.
+type ImageEnv interface {
+	Environ() map[string]string
+}
+
 // Job is what the steps need to know.
 type Job struct {
 	Name        string // unique: container names and temp folders hang on it
@@ -47,6 +57,13 @@ type Job struct {
 	// CheckoutArgv serves actions/checkout of the own repository; empty: the real
 	// action runs.
 	CheckoutArgv []string
+	// ActPath is where Scratch is in the container; empty: /var/run/act.
+	ActPath string
+	// Matrix is the combination to run; nil: the workflow's first.
+	Matrix map[string]any
+	// CancelBudget is how long always() and cancelled() steps and post steps may
+	// take after the context was cancelled; 0: five minutes.
+	CancelBudget time.Duration
 }
 
 // Need is a finished job that this one needs.

@@ -1,0 +1,159 @@
+package steps
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nektos/act/pkg/common"
+	"github.com/nektos/act/pkg/runner"
+)
+
+const defaultCancelBudget = 5 * time.Minute
+
+// Run runs a job's steps in the place and reports them to the sink. The result
+// is success, failure, skipped (the job's if:) or cancelled (ctx ended; the step
+// that ran was killed, always() and post steps had Job.CancelBudget). The error
+// is set when the workflow could not be run at all or the place itself failed,
+// not when a step fails.
+func Run(ctx context.Context, job Job, place Place, sink Sink) (result string, outputs map[string]string, err error) {
+	j, err := prepare(ctx, job, place, sink)
+	if err != nil {
+		return "failure", nil, err
+	}
+	defer j.record.end()
+	forced, force := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer force(nil)
+	j.env.forced = forced
+	stop := context.AfterFunc(ctx, func() {
+		budget := time.NewTimer(cmp.Or(job.CancelBudget, defaultCancelBudget))
+		defer budget.Stop()
+		select {
+		case <-budget.C:
+			force(errBudget)
+		case <-forced.Done():
+		}
+	})
+	defer stop()
+	err = guard(func() error { return j.run(ctx, forced) })
+	return j.conclude(ctx, err)
+}
+
+// errBudget ends what still runs after a cancelled job's budget.
+var errBudget = errors.New("the job was cancelled, and its last steps took too long")
+
+// run is a job on its way through act.
+type run struct {
+	job    Job
+	rc     *runner.RunContext
+	env    *environment
+	record *recorder
+}
+
+// prepare reads the workflow and builds all that act needs.
+func prepare(ctx context.Context, job Job, place Place, sink Sink) (*run, error) {
+	doc, err := readDocument(job.Workflow)
+	if err != nil {
+		return nil, err
+	}
+	info, ok := describeJob(doc, job.ID)
+	if !ok {
+		return nil, fmt.Errorf("the workflow has no job %q", job.ID)
+	}
+	model := doc.workflow.Jobs[job.ID]
+	actions := &actions{job: job, hosts: map[string]host{}}
+	names := actions.prepareSteps(model.Steps)
+	rc, err := newRunContext(job, doc, info)
+	if err != nil {
+		return nil, err
+	}
+	rc.Config.ActionCache = actions
+	record := &recorder{sink: sink, steps: model.Steps, names: names, ids: map[string]int{}, step: -1}
+	record.why = func() error { return context.Cause(ctx) }
+	for i, step := range model.Steps {
+		step.ID = cmp.Or(step.ID, strconv.Itoa(i))
+		record.ids[step.ID] = i
+	}
+	env := newEnvironment(job, place, record)
+	env.actions = actions
+	j := &run{job: job, rc: rc, env: env, record: record}
+	record.limit = j.limits(ctx)
+	return j, nil
+}
+
+// limits takes timeout-minutes away from act, which knows whole minutes only
+// and doesn't say that it stopped a step.
+func (j *run) limits(ctx context.Context) func(step int) time.Duration {
+	steps := j.record.steps
+	texts := make([]string, len(steps))
+	for i, step := range steps {
+		texts[i], step.TimeoutMinutes = step.TimeoutMinutes, ""
+	}
+	quiet, _ := collectErrors(context.WithoutCancel(ctx))
+	return func(step int) time.Duration {
+		if texts[step] == "" {
+			return 0
+		}
+		text := j.rc.NewExpressionEvaluator(quiet).Interpolate(quiet, texts[step])
+		minutes, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+		if err != nil || minutes <= 0 {
+			return 0
+		}
+		return time.Duration(minutes * float64(time.Minute))
+	}
+}
+
+// run drives act. cancel ends steps gracefully, forced all at once.
+func (j *run) run(cancel, forced context.Context) error {
+	var failed error
+	ctx := context.Context(&swapContext{Context: forced, cancel: cancel, swap: func() {
+		if j.rc.JobContainer != nil && j.rc.JobContainer != j.env {
+			swapEnvironment(j.rc, j.env)
+			failed = j.writeEvent()
+		}
+	}})
+	ctx = runner.WithJobLoggerFactory(ctx, loggers{hook: j.record})
+	ctx = runner.WithJobLogger(ctx, j.job.ID, j.rc.String(), j.rc.Config, &j.rc.Masks, j.rc.Matrix)
+	ctx = common.WithJobErrorContainer(ctx)
+	j.rc.ExprEval = j.rc.NewExpressionEvaluator(ctx)
+	execute, err := j.rc.Executor()
+	if err != nil {
+		return err
+	}
+	err = execute(ctx)
+	return errors.Join(failed, err)
+}
+
+func (j *run) writeEvent() error {
+	event := cmp.Or(string(j.job.Event), "{}")
+	return j.env.act.write(path.Join("workflow", "event.json"), fs.FileMode(0o644), strings.NewReader(event))
+}
+
+// conclude makes a result of what act left. Its error only repeats what the
+// log has, unless it stumbled.
+func (j *run) conclude(ctx context.Context, err error) (string, map[string]string, error) {
+	outputs := map[string]string{}
+	for name, value := range j.rc.Run.Job().Outputs {
+		outputs[name] = restore(value)
+	}
+	result := cmp.Or(j.rc.Run.Job().Result, "failure")
+	if errors.Is(err, errPanic) {
+		j.record.row(time.Now(), "::error::The workflow can't be run: "+firstLine(err.Error()))
+		result = "failure"
+	}
+	switch {
+	case ctx.Err() != nil:
+		result = "cancelled"
+	case j.env.broken != nil:
+		return "failure", outputs, fmt.Errorf("running a step: %w", j.env.broken)
+	case result == "skipped":
+		return result, nil, nil
+	}
+	return result, outputs, nil
+}
