@@ -30,6 +30,9 @@ type Job struct {
 	RuntimeToken string
 	// ActionsURL is where uses: without a host is cloned from.
 	ActionsURL string
+	// Image is the sandbox's as the runner's label for this job has it; "" for the
+	// runner's default.
+	Image string
 	// Dir is the recipe's folder for cc-ci run; "" clones
 	// Context["repository"] at Context["sha"].
 	Dir string

@@ -1,29 +1,49 @@
 package runner
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"git.autonomic.zone/recipe-maintainers/cc-ci/executor"
 	"git.autonomic.zone/recipe-maintainers/cc-ci/runner/internal/gitea"
+	"git.autonomic.zone/recipe-maintainers/cc-ci/runner/internal/report"
 	"github.com/rs/zerolog"
 )
 
-// Defaults of a Daemon's durations, and bounds that aren't settings.
-const (
-	defaultPollInterval    = 850 * time.Millisecond
-	defaultShutdownTimeout = time.Hour
-	defaultStartTimeout    = time.Minute
-	// closeTimeout is how long the last rows and the result of a job are tried
-	// when Gitea is away. Gitea itself gives a silent job up after ten minutes.
-	closeTimeout = 15 * time.Minute
-	// forcedCloseTimeout is closeTimeout once the daemon was told to end at once.
-	forcedCloseTimeout = 20 * time.Second
-)
+// pace are the times a daemon keeps; tests have their own.
+type pace struct {
+	// poll is the pause between two questions for a task; after errors it doubles
+	// up to pollMax.
+	poll, pollMax time.Duration
+	// forget is how often Gitea is made to look for a task although it says that
+	// there is nothing new.
+	forget time.Duration
+	// shutdown is how long a drain waits for running jobs.
+	shutdown time.Duration
+	// start is how long Gitea may be away at the start, startRetry the pause
+	// between two tries.
+	start, startRetry time.Duration
+	// closing is how long the last rows and the result of a job are tried when
+	// Gitea is away, closingForced the same once the daemon must end. Gitea itself
+	// gives a silent job up after ten minutes.
+	closing, closingForced time.Duration
+	report                 report.Pace
+}
+
+var defaultPace = pace{
+	poll:          850 * time.Millisecond,
+	pollMax:       30 * time.Second,
+	forget:        20 * time.Second,
+	shutdown:      time.Hour,
+	start:         time.Minute,
+	startRetry:    2 * time.Second,
+	closing:       15 * time.Minute,
+	closingForced: 20 * time.Second,
+	report:        report.DefaultPace,
+}
 
 // Daemon takes tasks from Gitea and runs them until it is told to stop. The
 // fields are read when Run begins and must not change after.
@@ -61,8 +81,8 @@ type Daemon struct {
 	// it needed back to the system.
 	OnIdle func()
 
-	// pace is for tests.
-	pace pace
+	// pace replaces defaultPace in tests.
+	pace *pace
 }
 
 // Run takes tasks until ctx ends, which drains: no new job is taken, running
@@ -84,25 +104,70 @@ func (d *Daemon) Run(ctx, force context.Context) error {
 		return err
 	}
 	defer s.client.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(force, cancel)()
 	if d.Prepare != nil {
 		if err := d.Prepare(ctx, s.identity); err != nil {
 			return fmt.Errorf("clearing up what an earlier run left: %w", err)
 		}
 	}
-	if err := s.declare(ctx, force); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	if err := s.declare(ctx); err != nil {
 		return err
 	}
-	if d.OnReady != nil {
+	if ctx.Err() == nil && d.OnReady != nil {
 		d.OnReady(s.identity)
 	}
 	return s.serve(ctx, force)
 }
 
-var errTODO = errors.New("x")
-var _ sync.Mutex
-var _ = gitea.Final
-var _ = debug.FreeOSMemory
-var _ executor.Runner
+// open reads the identity and makes what a run needs of the fields.
+func (d *Daemon) open() (*session, error) {
+	identity, err := LoadIdentity(d.IdentityFile)
+	if err != nil {
+		return nil, err
+	}
+	labels := d.Labels
+	if len(labels) == 0 {
+		if labels, err = ParseLabels(identity.Labels...); err != nil {
+			return nil, fmt.Errorf("%s: %w", d.IdentityFile, err)
+		}
+	}
+	client, err := gitea.New(gitea.Options{
+		Address: identity.Address, CAFile: d.CAFile, Version: d.Version,
+		UUID: identity.UUID, Token: identity.Token,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.IdentityFile, err)
+	}
+	onIdle := d.OnIdle
+	if onIdle == nil {
+		onIdle = debug.FreeOSMemory
+	}
+	pace := d.times()
+	return &session{
+		identity: identity,
+		labels:   labels,
+		version:  d.Version,
+		client:   client,
+		runner:   d.Runner,
+		log:      d.Log,
+		pace:     pace,
+		onIdle:   onIdle,
+		poller:   newPoller(client, pace, d.Log),
+		slots:    make(chan struct{}, max(1, d.Capacity)),
+		tasks:    make(map[int64]struct{}),
+	}, nil
+}
+
+// times are the daemon's, with the defaults for those not set.
+func (d *Daemon) times() pace {
+	times := defaultPace
+	if d.pace != nil {
+		times = *d.pace
+	}
+	times.poll = cmp.Or(d.PollInterval, times.poll)
+	times.shutdown = cmp.Or(d.ShutdownTimeout, times.shutdown)
+	times.start = cmp.Or(d.StartTimeout, times.start)
+	return times
+}

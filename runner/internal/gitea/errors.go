@@ -32,9 +32,10 @@ var (
 	ErrTaskGone = errors.New("Gitea does not know the job any more")
 )
 
-// Final reports whether trying the same call again can't help.
+// Final reports whether trying the same call again can't help. ErrNotGitea isn't
+// final: a proxy answers like that while Gitea starts.
 func Final(err error) bool {
-	for _, final := range []error{ErrUnregistered, ErrArchived, ErrTaskGone, ErrTokenUnknown, ErrTokenInvalidated, ErrNotGitea} {
+	for _, final := range []error{ErrUnregistered, ErrArchived, ErrTaskGone, ErrTokenUnknown, ErrTokenInvalidated} {
 		if errors.Is(err, final) {
 			return true
 		}
