@@ -78,7 +78,8 @@ func (p Place) lockFile() string { return filepath.Join(p.State, "lock") }
 
 // Lock takes the place for this process. While another holds it, it waits, for
 // up to half an hour, after telling say whom it waits for.
-func (p Place) Lock(ctx context.Context, say func(format string, args ...any)) (release func(), err error) {
+// The lock is released when the returned file is closed, everywhere it is open.
+func (p Place) Lock(ctx context.Context, say func(format string, args ...any)) (*os.File, error) {
 	if err := os.MkdirAll(p.State, 0o755); err != nil {
 		return nil, err
 	}
@@ -114,7 +115,7 @@ func (p Place) Lock(ctx context.Context, say func(format string, args ...any)) (
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return func() { _ = f.Close() }, nil
+	return f, nil
 }
 
 // holder is the process that has the lock, or had it last.
@@ -137,11 +138,11 @@ func (p Place) Stop(ctx context.Context) (bool, error) {
 	if err != nil {
 		return wasUp, err
 	}
-	release, err := p.Lock(ctx, func(string, ...any) {})
+	lock, err := p.Lock(ctx, func(string, ...any) {})
 	if err != nil {
 		return wasUp, err
 	}
-	defer release()
+	defer lock.Close()
 	return wasUp, capsule.Clean(p.Capsule())
 }
 

@@ -49,18 +49,18 @@ func enter(ctx context.Context, place lab.Place, o lab.Options, forwards []capsu
 	// Until the capsule is entered nothing runs that a signal would leave behind.
 	early, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer cancel()
-	release, err := place.Lock(early, o.Progress.Say)
+	lock, err := place.Lock(early, o.Progress.Say)
 	if err != nil {
 		return 0, err
 	}
-	defer release()
+	defer lock.Close()
 	if err := place.Prepare(early, o); err != nil {
 		return 0, err
 	}
 	cancel()
 	spec := place.Capsule()
 	spec.Forwards = forwards
-	return capsule.Enter(ctx, spec)
+	return capsule.Enter(ctx, spec, lock)
 }
 
 // stay is the inner half.

@@ -40,8 +40,9 @@ type Forward struct {
 const (
 	stageEnv    = "CC_CI_CAPSULE_STAGE"
 	specEnv     = "CC_CI_CAPSULE_SPEC"
-	stageFirst  = "first"
-	stageInside = "inside"
+	stageFirst   = "first"
+	stageInside  = "inside"
+	stageJanitor = "janitor"
 )
 
 // Inside returns the capsule's description in a program that runs inside one

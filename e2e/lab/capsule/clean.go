@@ -1,12 +1,16 @@
 package capsule
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -57,4 +61,43 @@ func removeGroup(root string) error {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// janitor starts a process outside the capsule that waits for this one's death
+// and then cleans. Dismiss lets it go, once this process has cleaned itself.
+func janitor(spec Spec, held []*os.File) (dismiss func(), err error) {
+	described, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	alive, us, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args[0] = os.Args[0]
+	cmd.Stdin = alive
+	cmd.ExtraFiles = held
+	cmd.Env = append(Environ(), stageEnv+"="+stageJanitor, specEnv+"="+string(described))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := errors.Join(cmd.Start(), alive.Close()); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the janitor: %w", err), us.Close())
+	}
+	return func() {
+		_ = us.Close()
+		_ = cmd.Wait() // what it could not clean, neither could this process
+	}, nil
+}
+
+// sweep is the janitor's work. Its standard input ends when the process that
+// has started it does.
+func sweep() error {
+	spec, err := specFromEnv()
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return err
+	}
+	return Clean(*spec)
 }

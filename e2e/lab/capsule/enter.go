@@ -25,14 +25,21 @@ const grace = 90 * time.Second
 // ends. The program must call First before anything else.
 //
 // Enter needs root. When it returns, no process, mount, interface, control
-// group or file under /run of the capsule is left.
-func Enter(ctx context.Context, spec Spec) (int, error) {
+// group or file under /run of the capsule is left; when it is killed, that is
+// so a moment later. The files in held, such as one with a lock, are kept open
+// until then.
+func Enter(ctx context.Context, spec Spec, held ...*os.File) (int, error) {
 	if os.Geteuid() != 0 {
 		return 0, errors.New("the lab needs root, for namespaces and a container engine of its own")
 	}
 	if err := Clean(spec); err != nil {
 		return 0, err
 	}
+	dismiss, err := janitor(spec, held)
+	if err != nil {
+		return 0, err
+	}
+	defer dismiss()
 	if err := os.MkdirAll(spec.Run, 0o755); err != nil {
 		return 0, fmt.Errorf("make the capsule's folder: %w", err)
 	}

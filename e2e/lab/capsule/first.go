@@ -12,13 +12,19 @@ import (
 )
 
 // First is the first thing a program that calls Enter does. In the capsule's
-// first process it does that one's work and never returns; everywhere else it
-// does nothing.
+// first process and in its janitor it does their work and never returns;
+// everywhere else it does nothing.
 func First() {
-	if os.Getenv(stageEnv) != stageFirst {
+	var code int
+	var err error
+	switch os.Getenv(stageEnv) {
+	case stageFirst:
+		code, err = first()
+	case stageJanitor:
+		err = sweep()
+	default:
 		return
 	}
-	code, err := first()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
 		os.Exit(1)
