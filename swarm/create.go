@@ -106,6 +106,12 @@ func (l *ledger) note(objects ...Object) (gone bool) {
 	return l.gone
 }
 
+func (l *ledger) isGone() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gone
+}
+
 func (l *ledger) addStacks(names ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,7 +142,7 @@ func (e *Engine) create(ctx context.Context, o Owner, kind Kind, name string,
 	}
 	l := e.ledger(o)
 	if !l.begin() {
-		return "", fmt.Errorf("create %s %s: %w", kind, name, ErrOwnerGone)
+		return "", fmt.Errorf("create %s %s: %w (its time ends at %s)", kind, name, ErrOwnerGone, o.Expires.UTC().Format(time.RFC3339))
 	}
 	type result struct {
 		id  string

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -29,6 +30,9 @@ type Deployment struct {
 	engine *Engine
 	owner  Owner
 	stack  Stack
+
+	mu     sync.Mutex
+	failed map[string]Attempt // attempts that were seen to fail, by task
 }
 
 // Stack returns the name of the deployed stack.
@@ -36,6 +40,16 @@ func (d *Deployment) Stack() string { return d.stack.Name }
 
 // Owner returns whose the deployment is.
 func (d *Deployment) Owner() Owner { return d.owner }
+
+// Networks returns the names of the networks that Deploy made for the stack:
+// those that the job's sandbox joins.
+func (d *Deployment) Networks() []string {
+	names := make([]string, len(d.stack.Networks))
+	for i, n := range d.stack.Networks {
+		names[i] = n.Name
+	}
+	return names
+}
 
 // Deploy creates the stack's networks, secrets and configs, then its services,
 // each labelled as the owner's and as docker stack deploy would. It returns
@@ -78,7 +92,7 @@ func (e *Engine) Deploy(ctx context.Context, o Owner, s Stack) (*Deployment, err
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return &Deployment{engine: e, owner: o, stack: s}, nil
+	return &Deployment{engine: e, owner: o, stack: s, failed: map[string]Attempt{}}, nil
 }
 
 // partIDs are the ids of what services refer to by name.
