@@ -16,7 +16,6 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 
@@ -218,16 +217,6 @@ func (a *actions) prepareSteps(steps []*model.Step) []string {
 		}
 	}
 	return names
-}
-
-// inputs are an action's, for its heading.
-func inputs(with map[string]string) []string {
-	var lines []string
-	for name, value := range with {
-		lines = append(lines, name+": "+strings.ReplaceAll(strings.TrimSpace(value), "\n", "\n  "))
-	}
-	slices.Sort(lines)
-	return lines
 }
 
 // repository is a bare clone on the host.

@@ -27,8 +27,9 @@ type environment struct {
 	actions   *actions
 	act       folder
 	workspace folder
-	// forced ends when the job may not even clean up any longer.
-	forced context.Context
+	// cancelled ends with the job's cancellation; forced when it may not even
+	// clean up any longer.
+	cancelled, forced context.Context
 
 	out      io.Writer
 	script   *script // the one written last
@@ -47,6 +48,7 @@ func newEnvironment(job Job, place Place, record *recorder) *environment {
 		job: job, place: place, record: record, out: io.Discard,
 		act:       folder{container: cmp.Or(job.ActPath, defaultActPath), host: job.Scratch},
 		workspace: folder{container: path.Clean(job.Workspace)},
+		cancelled: context.Background(),
 		forced:    context.Background(),
 		unpacked:  map[string]bool{},
 	}
@@ -86,7 +88,7 @@ func (e *environment) Exec(argv []string, env map[string]string, _, dir string) 
 			_, err := io.WriteString(e.out, nodeStandIn+"\n")
 			return err
 		case e.forced.Err() != nil:
-			// Post steps come with a fresh context even then.
+			// act gives post steps a fresh context even then.
 			return ctx.Err()
 		case argv[0] == refusal && e.script != nil:
 			e.failed("%s", strings.TrimSpace(e.script.text))
@@ -117,7 +119,7 @@ func (e *environment) announce(argv []string) {
 
 // run is one command with its step's deadline.
 func (e *environment) run(ctx context.Context, argv []string, env map[string]string, dir string) error {
-	ctx, cancel := e.record.stepContext(ctx)
+	ctx, cancel := e.stepContext(ctx)
 	defer cancel()
 	command := Command{Env: e.variables(env), Dir: e.dir(dir), Argv: make([]string, len(argv))}
 	for i, arg := range argv {
@@ -142,6 +144,22 @@ func (e *environment) run(ctx context.Context, argv []string, env map[string]str
 	return e.explain(ctx, err)
 }
 
+// stepContext ends with the step's timeout-minutes and, unless the step is one
+// to go on with then, with the job's cancellation.
+func (e *environment) stepContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, done := e.record.limited(ctx)
+	if e.record.endures() {
+		return ctx, done
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(e.cancelled, func() { cancel(context.Cause(e.cancelled)) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		done()
+	}
+}
+
 // explain logs why a command failed, once; its caller only has to pass the
 // error on.
 func (e *environment) explain(ctx context.Context, err error) error {
@@ -156,7 +174,7 @@ func (e *environment) explain(ctx context.Context, err error) error {
 		e.failed("%v", limit)
 	case cause != nil:
 		e.record.interrupted()
-		e.failed("The step was stopped: %v.", e.record.why())
+		e.failed("The step was stopped: %v.", cause)
 	case errors.As(err, &exit) && exit.Signal == "" && !exit.OOM:
 		e.failed("Process completed with exit code %d.", exit.Code)
 	case errors.As(err, &exit):

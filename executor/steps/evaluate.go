@@ -118,9 +118,8 @@ func (e *evaluation) interpolate(text string) (string, error) {
 func contextEnv(job Job) map[string]string {
 	server := strings.TrimSuffix(cmp.Or(job.InstanceURL, job.Context["server_url"]), "/")
 	env := map[string]string{
-		"GITHUB_SERVER_URL":  server,
-		"GITHUB_API_URL":     cmp.Or(job.Context["api_url"], server+"/api/v1"),
-		"GITHUB_GRAPHQL_URL": job.Context["graphql_url"],
+		"GITHUB_SERVER_URL": server,
+		"GITHUB_API_URL":    cmp.Or(job.Context["api_url"], server+"/api/v1"),
 	}
 	for _, key := range []string{
 		"run_id", "run_number", "run_attempt", "repository", "repository_owner",

@@ -13,23 +13,34 @@ import (
 )
 
 // recorder turns act's log entries into a Sink's rows and step states. act logs
-// from the job's goroutine and, when the job is cancelled, from one more.
+// from the job's goroutine, a Place's output comes from another.
 type recorder struct {
 	sink  Sink
 	steps []*model.Step
 	names []string       // for headings: uses: as the workflow has it
 	ids   map[string]int // act's step id to index
-	limit func(step int) time.Duration
-	why   func() error // the cause of a cancellation
+	ask   questions
 
 	mu       sync.Mutex
 	step     int // the one last started; -1 before the first
 	open     bool
 	result   string
-	stopped  bool // the open step was interrupted
+	stopped  bool   // the open step was interrupted
+	stage    string // act's, of the last entry
+	outlives bool   // the open step goes on when the job is cancelled
 	deadline time.Time
 	span     time.Duration
-	last     time.Time
+	title    string // of a pre or post stage that has no row yet
+}
+
+// questions are what a recorder must know of a step when it starts.
+type questions interface {
+	// limit is its timeout-minutes; 0 for none.
+	limit(step int) time.Duration
+	// outlives tells whether it goes on when the job is cancelled.
+	outlives(step int) bool
+	// inputs are its with: lines, expressions evaluated.
+	inputs(step int) []string
 }
 
 // errStepTimeout is the end of a step's timeout-minutes.
@@ -107,14 +118,15 @@ func (r *recorder) follow(e fields) {
 	if e.stage != "Main" || len(e.path) == 0 {
 		if e.stage != "" || e.phase {
 			r.finish(e.at)
+			r.stage = e.stage
 		}
 		return
 	}
+	r.stage = e.stage
 	// Steps run in order; an earlier one's entry is a straggler's.
 	if step, ok := r.ids[e.path[0]]; ok && step > r.step {
 		r.finish(e.at)
-		r.step, r.open, r.result, r.stopped, r.deadline = step, true, "", false, time.Time{}
-		r.last = e.at
+		r.step, r.open, r.result, r.stopped, r.deadline, r.outlives = step, true, "", false, time.Time{}, false
 		r.sink.StepStarted(step, e.at)
 	}
 }
@@ -165,6 +177,10 @@ func (r *recorder) interrupted() {
 func (r *recorder) row(at time.Time, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.title != "" {
+		r.sink.Row(at, r.title)
+		r.title = ""
+	}
 	for line := range strings.SplitSeq(strings.TrimRight(restore(text), "\r\n"), "\n") {
 		r.sink.Row(at, strings.TrimSuffix(line, "\r"))
 	}
@@ -250,27 +266,39 @@ func (r *recorder) heading(e fields, at time.Time) {
 		return
 	}
 	if e.stage != "Main" {
-		r.row(at, e.stage+" "+r.names[step])
+		r.mu.Lock()
+		r.title = e.stage + " " + r.names[step]
+		r.mu.Unlock()
 		return
 	}
-	if limit := r.limit(step); limit > 0 {
-		r.mu.Lock()
+	limit, outlives := r.ask.limit(step), r.ask.outlives(step)
+	r.mu.Lock()
+	r.outlives = outlives
+	if limit > 0 {
 		r.deadline, r.span = at.Add(limit), limit
-		r.mu.Unlock()
 	}
-	if uses := r.steps[step].Uses; uses != "" {
-		r.group(r.names[step], inputs(r.steps[step].With))
+	r.mu.Unlock()
+	if r.steps[step].Uses != "" {
+		r.group(r.names[step], r.ask.inputs(step))
 	} else if r.names[step] != "" {
 		r.group(r.names[step], []string{"served from the job's own clone of the repository"})
 	}
 }
 
-// stepContext ends with the open step's timeout-minutes.
-func (r *recorder) stepContext(ctx context.Context) (context.Context, context.CancelFunc) {
+// limited ends with the open step's timeout-minutes.
+func (r *recorder) limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.open || r.deadline.IsZero() {
 		return ctx, func() {}
 	}
 	return context.WithDeadlineCause(ctx, r.deadline, &errStepTimeout{r.span})
+}
+
+// endures tells whether what runs now goes on when the job is cancelled: pre
+// and post stages, and steps that ask for it.
+func (r *recorder) endures() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stage != "Main" || r.outlives
 }

@@ -51,7 +51,8 @@ func (p *hostPlace) Exec(ctx context.Context, command steps.Command) error {
 	cmd.Args, cmd.Env, cmd.Dir = command.Argv, command.Env, command.Dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	output := writer(command.Stdout)
+	// One writer, compared by address: os/exec then copies both from one goroutine.
+	output := &writer{command.Stdout}
 	cmd.Stdout, cmd.Stderr = output, output
 	return asExit(cmd.Run())
 }
@@ -91,10 +92,10 @@ func isFile(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-type writer func([]byte)
+type writer struct{ write func([]byte) }
 
-func (w writer) Write(p []byte) (int, error) {
-	w(p)
+func (w *writer) Write(p []byte) (int, error) {
+	w.write(p)
 	return len(p), nil
 }
 

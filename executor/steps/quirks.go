@@ -8,12 +8,14 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/nektos/act/pkg/common"
 	"github.com/nektos/act/pkg/container"
 	"github.com/nektos/act/pkg/model"
 	"github.com/nektos/act/pkg/runner"
+	"github.com/rhysd/actionlint"
 	"github.com/sirupsen/logrus"
 	"gopkg.in/yaml.v3"
 )
@@ -118,7 +120,7 @@ func newRunContext(job Job, doc *document, info JobInfo) (*runner.RunContext, er
 			InsecureSecrets:       true, // masking is the Sink's
 			ContainerDaemonSocket: "-",
 			Platforms:             map[string]string{platform: "-self-hosted"},
-			GitHubInstance:        "gitea.invalid", // GITHUB_SERVER_URL replaces what act makes of it
+			GitHubInstance:        "localhost", // the context's URLs replace what act makes of it
 		},
 		Run:         &model.Run{Workflow: workflow, JobID: job.ID},
 		EventJSON:   defang(event),
@@ -174,9 +176,49 @@ type swapContext struct {
 func (c *swapContext) Value(key any) any {
 	if key == common.JobCancelCtxVal {
 		c.swap()
-		return c.cancel
+		return polled{c.cancel}
 	}
 	return c.Context.Value(key)
+}
+
+// polled is a cancel context that act can ask but not wait for. When it could,
+// it would evaluate the step's if: in a goroutine of its own at the cancellation
+// and write to maps which the job's goroutine uses, and that ends the whole
+// process (concurrent map writes). So the environment kills a cancelled job's
+// step, and act learns of it with the next step, when it asks for Err.
+type polled struct{ context.Context }
+
+// Done never comes.
+func (polled) Done() <-chan struct{} { return nil }
+
+// outlives tells whether a step whose if: is condition goes on when the job is
+// cancelled: whether it holds with cancelled() true and success() and failure()
+// false. act can only evaluate that from the inside.
+func outlives(condition string, evaluate func(condition string) (bool, error)) bool {
+	condition = strings.TrimSpace(condition)
+	if inner, ok := strings.CutPrefix(condition, live); ok && strings.Count(condition, live) == 1 {
+		if inner, ok = strings.CutSuffix(inner, "}}"); ok {
+			condition = inner
+		}
+	}
+	tokens, _, lexErr := actionlint.LexExpression(condition + "}}")
+	if lexErr != nil {
+		return false
+	}
+	asked := false
+	for i, token := range slices.Backward(tokens) {
+		value, status := map[string]string{"always": "true", "cancelled": "true", "success": "false", "failure": "false"}[strings.ToLower(token.Value)]
+		if !status || i+2 >= len(tokens) || tokens[i+1].Kind != actionlint.TokenKindLeftParen || tokens[i+2].Kind != actionlint.TokenKindRightParen {
+			continue
+		}
+		asked = true
+		condition = condition[:token.Offset] + value + condition[tokens[i+2].Offset+1:]
+	}
+	if !asked {
+		return false
+	}
+	holds, err := evaluate(condition)
+	return err == nil && holds
 }
 
 // swapEnvironment exchanges act's host environment once it is there, removes
@@ -206,9 +248,9 @@ var nodeProbe = []string{"node", "--no-warnings", "-e", "console.log(process.exe
 
 const nodeStandIn = "/.cc-ci-node"
 
-// hidden are variables act adds for itself: the commit, and an image name made
-// from the label.
-var hidden = []string{shaVariable, "ImageOS"}
+// hidden are variables act adds for itself: the commit, an image name made from
+// the label, and the address of an interface that Gitea hasn't.
+var hidden = []string{shaVariable, "ImageOS", "GITHUB_GRAPHQL_URL"}
 
 // defaultShell tells the command that act makes for a step without shell:. It
 // always takes bash there; like GitHub, sh stands in when the image has none.

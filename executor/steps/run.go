@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nektos/act/pkg/common"
+	"github.com/nektos/act/pkg/exprparser"
 	"github.com/nektos/act/pkg/runner"
 )
 
@@ -30,7 +32,7 @@ func Run(ctx context.Context, job Job, place Place, sink Sink) (result string, o
 	defer j.record.end()
 	forced, force := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer force(nil)
-	j.env.forced = forced
+	j.env.cancelled, j.env.forced = ctx, forced
 	stop := context.AfterFunc(ctx, func() {
 		budget := time.NewTimer(cmp.Or(job.CancelBudget, defaultCancelBudget))
 		defer budget.Stop()
@@ -54,6 +56,8 @@ type run struct {
 	rc     *runner.RunContext
 	env    *environment
 	record *recorder
+	// timeouts are the steps' timeout-minutes, expressions not evaluated.
+	timeouts []string
 }
 
 // prepare reads the workflow and builds all that act needs.
@@ -75,7 +79,6 @@ func prepare(ctx context.Context, job Job, place Place, sink Sink) (*run, error)
 	}
 	rc.Config.ActionCache = actions
 	record := &recorder{sink: sink, steps: model.Steps, names: names, ids: map[string]int{}, step: -1}
-	record.why = func() error { return context.Cause(ctx) }
 	for i, step := range model.Steps {
 		step.ID = cmp.Or(step.ID, strconv.Itoa(i))
 		record.ids[step.ID] = i
@@ -83,30 +86,56 @@ func prepare(ctx context.Context, job Job, place Place, sink Sink) (*run, error)
 	env := newEnvironment(job, place, record)
 	env.actions = actions
 	j := &run{job: job, rc: rc, env: env, record: record}
-	record.limit = j.limits(ctx)
+	record.ask = j
+	j.takeTimeouts()
 	return j, nil
 }
 
-// limits takes timeout-minutes away from act, which knows whole minutes only
-// and doesn't say that it stopped a step.
-func (j *run) limits(ctx context.Context) func(step int) time.Duration {
-	steps := j.record.steps
-	texts := make([]string, len(steps))
-	for i, step := range steps {
-		texts[i], step.TimeoutMinutes = step.TimeoutMinutes, ""
+// takeTimeouts takes timeout-minutes away from act, which knows whole minutes
+// only and doesn't say that it stopped a step.
+func (j *run) takeTimeouts() {
+	j.timeouts = make([]string, len(j.record.steps))
+	for i, step := range j.record.steps {
+		j.timeouts[i], step.TimeoutMinutes = step.TimeoutMinutes, ""
 	}
-	quiet, _ := collectErrors(context.WithoutCancel(ctx))
-	return func(step int) time.Duration {
-		if texts[step] == "" {
-			return 0
-		}
-		text := j.rc.NewExpressionEvaluator(quiet).Interpolate(quiet, texts[step])
-		minutes, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-		if err != nil || minutes <= 0 {
-			return 0
-		}
-		return time.Duration(minutes * float64(time.Minute))
+}
+
+// limit implements questions.
+func (j *run) limit(step int) time.Duration {
+	if j.timeouts[step] == "" {
+		return 0
 	}
+	minutes, err := strconv.ParseFloat(strings.TrimSpace(j.interpolate(j.timeouts[step])), 64)
+	if err != nil || minutes <= 0 {
+		return 0
+	}
+	return time.Duration(minutes * float64(time.Minute))
+}
+
+// outlives implements questions.
+func (j *run) outlives(step int) bool {
+	return outlives(j.record.steps[step].If.Value, func(condition string) (bool, error) {
+		quiet, _ := collectErrors(context.Background())
+		return runner.EvalBool(quiet, j.rc.NewExpressionEvaluator(quiet), condition, exprparser.DefaultStatusCheckNone)
+	})
+}
+
+// inputs implements questions.
+func (j *run) inputs(step int) []string {
+	var lines []string
+	for name, value := range j.record.steps[step].With {
+		value = strings.TrimSpace(j.interpolate(value))
+		lines = append(lines, name+": "+strings.ReplaceAll(value, "\n", "\n  "))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// interpolate evaluates a string with what is known in the job, a step's own
+// env: apart. What can't be evaluated is empty; act complains when it gets there.
+func (j *run) interpolate(text string) string {
+	quiet, _ := collectErrors(context.Background())
+	return restore(j.rc.NewExpressionEvaluator(quiet).Interpolate(quiet, text))
 }
 
 // run drives act. cancel ends steps gracefully, forced all at once.
