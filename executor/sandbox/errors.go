@@ -9,6 +9,9 @@ import (
 // ErrClosed is what Exec returns when the sandbox was closed under it.
 var ErrClosed = errors.New("the sandbox was taken down")
 
+// ErrRemoved is a sandbox whose container is gone though nobody closed it.
+var ErrRemoved = errors.New("somebody removed the sandbox's container")
+
 // MissingImageError is a job's image that the engine doesn't have.
 type MissingImageError struct{ Image string }
 

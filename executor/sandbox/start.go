@@ -204,7 +204,7 @@ func (s *Sandbox) awaitReady(ctx context.Context) error {
 func (s *Sandbox) died(ctx context.Context) error {
 	found, err := s.engine.Client().ContainerInspect(ctx, s.container)
 	if cerrdefs.IsNotFound(err) {
-		return errors.New("somebody removed the sandbox's container")
+		return ErrRemoved
 	}
 	if err != nil || found.State == nil || found.State.Running {
 		return nil

@@ -28,7 +28,7 @@ func (j *job) checkout(args ...string) (string, error) {
 	j.t.Helper()
 	cmd := exec.Command(os.Args[0], append([]string{"checkout", "-from", j.clone}, args...)...)
 	cmd.Env = []string{
-		asSandbox + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + j.home, "GOCOVERDIR=" + j.t.TempDir(),
+		asSandbox + "=1", "GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH"), "HOME=" + j.home, "GOCOVERDIR=" + j.t.TempDir(),
 		"GITHUB_WORKSPACE=" + j.workspace, "GITHUB_OUTPUT=" + j.output,
 		"GITHUB_REPOSITORY=owner/repo", "GITHUB_REF=refs/heads/main",
 	}
@@ -191,7 +191,7 @@ func TestCleanRemovesWhatIsInside(t *testing.T) {
 	}
 	clean := func(args ...string) error {
 		cmd := exec.Command(os.Args[0], append([]string{"clean"}, args...)...)
-		cmd.Env = []string{asSandbox + "=1", "GOCOVERDIR=" + t.TempDir()}
+		cmd.Env = []string{asSandbox + "=1", "GORACE=atexit_sleep_ms=0", "GOCOVERDIR=" + t.TempDir()}
 		return cmd.Run()
 	}
 	for what, args := range map[string][]string{

@@ -52,7 +52,7 @@ func startFirst(t *testing.T, args []string, env ...string) *first {
 	absent := filepath.Join(run, "absent")
 	f := &first{t: t, run: run, done: make(chan error, 1)}
 	f.cmd = exec.Command(os.Args[0], append([]string{"-run", run, "-ca", absent, "-bundle", absent}, args...)...)
-	f.cmd.Env = append([]string{asSandbox + "=1", "GOCOVERDIR=" + t.TempDir()}, env...)
+	f.cmd.Env = append([]string{asSandbox + "=1", "GORACE=atexit_sleep_ms=0", "GOCOVERDIR=" + t.TempDir()}, env...)
 	f.cmd.Stderr = os.Stderr
 	if err := f.cmd.Start(); err != nil {
 		t.Fatal(err)
