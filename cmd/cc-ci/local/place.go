@@ -88,31 +88,54 @@ func (p Place) Borrow(ctx context.Context, e Engine, proxy string, say func(stri
 		return nil, err
 	}
 	defer change.Close()
-	use, err := os.OpenFile(p.lock+".use", os.O_RDWR|os.O_CREATE, 0o600)
-	if err == nil {
-		err = unix.Flock(int(use.Fd()), unix.LOCK_SH)
-	}
+	use, err := p.use()
 	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(use.Fd()), unix.LOCK_SH); err != nil {
+		use.Close()
 		return nil, fmt.Errorf("locking the engine: %w", err)
 	}
 	if err := e.SetUp(ctx, proxy, say); err != nil {
-		return nil, errors.Join(err, p.undoUnused(ctx, use, e, proxy, say))
+		return nil, errors.Join(err, undoUnused(context.WithoutCancel(ctx), use, e, proxy, say))
 	}
-	return func(ctx context.Context) error { return p.giveBack(ctx, use, e, proxy, say) }, nil
+	return func(ctx context.Context) error {
+		change, err := p.changing(ctx)
+		if err != nil {
+			use.Close()
+			return err
+		}
+		defer change.Close()
+		return undoUnused(ctx, use, e, proxy, say)
+	}, nil
 }
 
-func (p Place) giveBack(ctx context.Context, use *os.File, e Engine, proxy string, say func(string)) error {
+// Tidy undoes what a run set up that was killed before it could, unless another
+// uses it.
+func (p Place) Tidy(ctx context.Context, e Engine, proxy string, say func(string)) error {
 	change, err := p.changing(ctx)
 	if err != nil {
-		use.Close()
 		return err
 	}
 	defer change.Close()
-	return p.undoUnused(ctx, use, e, proxy, say)
+	use, err := p.use()
+	if err != nil {
+		return err
+	}
+	return undoUnused(ctx, use, e, proxy, say)
+}
+
+// use opens the file that is locked while the engine is used.
+func (p Place) use() (*os.File, error) {
+	file, err := os.OpenFile(p.lock+".use", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the engine: %w", err)
+	}
+	return file, nil
 }
 
 // undoUnused ends this run's use and undoes the set-up if there is no other.
-func (p Place) undoUnused(ctx context.Context, use *os.File, e Engine, proxy string, say func(string)) error {
+func undoUnused(ctx context.Context, use *os.File, e Engine, proxy string, say func(string)) error {
 	defer use.Close()
 	err := unix.Flock(int(use.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
