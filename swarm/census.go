@@ -289,8 +289,16 @@ func (e *Engine) remove(ctx context.Context, o Object) error {
 	default:
 		err = fmt.Errorf("unknown kind %q", o.Kind)
 	}
-	if err != nil && !errdefs.IsNotFound(err) {
+	if err != nil && !isGone(err) {
 		return fmt.Errorf("remove %s: %w", o, err)
 	}
 	return nil
+}
+
+// isGone tells whether an object could not be removed because it is not there.
+// The engine has a half-removed overlay network in its list for a moment, and
+// then answers with these words and an error of no kind.
+func isGone(err error) bool {
+	text := err.Error()
+	return errdefs.IsNotFound(err) || strings.Contains(text, "network ") && strings.HasSuffix(text, " not found")
 }

@@ -95,7 +95,7 @@ func (t *teardown) run(ctx context.Context) error {
 func (t *teardown) round(ctx context.Context) error {
 	// The order matters: tasks are asked for before the census, so a container
 	// that a task started in between is in it.
-	tasks, err := t.liveTasks(ctx)
+	tasks, err := t.unborn(ctx)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (t *teardown) round(ctx context.Context) error {
 		if tasks == 0 && creates == "no" {
 			return nil
 		}
-		return fmt.Errorf("%d tasks are still stopping and %s creates are under way", tasks, creates)
+		return fmt.Errorf("%d tasks may still create a container, and %s creates are under way", tasks, creates)
 	}
 	errs := t.removeAll(ctx, KindService)
 	errs = append(errs, t.removeAll(ctx, KindContainer, KindSecret, KindConfig)...)
@@ -167,29 +167,31 @@ func (t *teardown) remove(ctx context.Context, object Object) error {
 	return t.engine.remove(ctx, object)
 }
 
-// liveTasks counts the tasks of the owner's services that have a container or
-// may still start one, also after their service is removed.
-func (t *teardown) liveTasks(ctx context.Context) (int, error) {
+// unborn counts the tasks of the owner's services that may still create a
+// container, also after their service is removed. A task creates one at most,
+// so those whose container is known need not be waited for: Swarm can take
+// seconds to tell that they have stopped.
+func (t *teardown) unborn(ctx context.Context) (int, error) {
 	stacks := t.ledger.stackNames()
 	labels := []string{LabelSlug + "=" + t.owner.Slug}
 	for name := range stacks {
 		labels = append(labels, labelStack+"="+name)
 	}
-	live := map[string]bool{}
+	unborn := map[string]bool{}
 	for _, label := range labels {
 		tasks, err := t.engine.api.TaskList(ctx, swarm.TaskListOptions{Filters: filters.NewArgs(filters.Arg("label", label))})
 		if err := unlessNoSwarm(err); err != nil {
 			return 0, fmt.Errorf("list tasks: %w", err)
 		}
 		for _, task := range tasks {
-			if c := task.Spec.ContainerSpec; c == nil || isTerminal(task.Status.State) ||
-				!t.owner.owns(c.Labels, stacks) {
-				continue
+			c, status := task.Spec.ContainerSpec, task.Status.ContainerStatus
+			born := status != nil && status.ContainerID != ""
+			if c != nil && !born && !isTerminal(task.Status.State) && t.owner.owns(c.Labels, stacks) {
+				unborn[task.ID] = true
 			}
-			live[task.ID] = true
 		}
 	}
-	return len(live), nil
+	return len(unborn), nil
 }
 
 // isTerminal tells whether a task in this state has ended for good.
@@ -211,6 +213,8 @@ func (t *teardown) receipt() Receipt {
 		r.Made = append(r.Made, object)
 	}
 	r.Made.sort()
-	r.NeighboursUntouched = t.looked && len(t.neighboursBefore.Without(t.now)) == 0
+	// An anonymous volume is known as the owner's only once its container has
+	// been inspected, so the first look took it for a neighbour's.
+	r.NeighboursUntouched = t.looked && len(t.neighboursBefore.Without(t.now).Without(r.Made)) == 0
 	return r
 }
