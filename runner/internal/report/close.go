@@ -33,11 +33,11 @@ func (r *Reporter) Close(ctx context.Context, out executor.Outcome) error {
 	outputs := r.admit(stopped, out.Outputs)
 	r.lastWords(stopped, out)
 	logErr := r.closeLog(ctx)
-	if logErr != nil && !errors.Is(logErr, gitea.ErrArchived) && gitea.Final(logErr) {
-		return fmt.Errorf("closing the log: %w", logErr)
-	}
 	if logErr != nil {
 		logErr = fmt.Errorf("closing the log: %w", logErr)
+	}
+	if ctx.Err() != nil || gitea.Final(logErr) && !errors.Is(logErr, gitea.ErrArchived) {
+		return logErr
 	}
 	return errors.Join(logErr, r.closeState(ctx, r.result(out.Result, stopped), outputs))
 }
@@ -131,16 +131,21 @@ func (r *Reporter) sendState(ctx context.Context, state *runnerv1.TaskState, out
 
 // insist makes a call until it goes well, can't, or ctx ends.
 func (r *Reporter) insist(ctx context.Context, call func() error) error {
+	var last error
 	for delay := r.opts.Pace.Retry; ; delay = min(2*delay, r.opts.Pace.RetryMax) {
 		err := call()
 		if err == nil || gitea.Final(err) {
 			return err
 		}
+		// That a call was cut off by ctx tells nothing of Gitea.
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		timer := time.NewTimer(delay)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%w; last: %w", context.Cause(ctx), err)
+			return fmt.Errorf("%w; last: %w", context.Cause(ctx), last)
 		case <-timer.C:
 		}
 	}

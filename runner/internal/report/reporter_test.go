@@ -409,16 +409,13 @@ func TestTheEndHasABound(t *testing.T) {
 	r := begin(t, giteatest.V1_24, 0, quick)
 	r.server.Away(giteatest.Drop)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	calls := r.server.Calls(giteatest.UpdateLog)
-	go r.server.Await("two tries", func() bool {
-		if r.server.Calls(giteatest.UpdateLog) < calls+2 {
-			return false
-		}
-		cancel(errors.New("enough"))
-		return true
-	})
 	r.rows("one")
-	err := r.Close(ctx, executor.Outcome{Result: executor.Success})
+	calls := r.server.Calls(giteatest.UpdateLog)
+	closed := make(chan error, 1)
+	go func() { closed <- r.Close(ctx, executor.Outcome{Result: executor.Success}) }()
+	r.server.Await("three tries", func() bool { return r.server.Calls(giteatest.UpdateLog) > calls+3 })
+	cancel(errors.New("enough"))
+	err := <-closed
 	if err == nil || !strings.Contains(err.Error(), "enough") || !errors.Is(err, gitea.ErrUnreachable) {
 		t.Errorf("Close = %v", err)
 	}
