@@ -99,7 +99,7 @@ func warnEnv(env *dotenv.Env, o Options, f *findings) {
 }
 
 var (
-	exportLine  = regexp.MustCompile(`^\s*export\s+([A-Za-z_][A-Za-z0-9_]*)=(.*)$`)
+	exportLine  = regexp.MustCompile(`^export\s+([A-Za-z_][A-Za-z0-9_]*)=(.*)$`)
 	exportValue = regexp.MustCompile("^(?:\"([^\"$`\\\\]*)\"|'([^']*)'|([A-Za-z0-9_.+:/@,%-]*))\\s*(?:[#;].*)?$")
 )
 

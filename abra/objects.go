@@ -50,29 +50,30 @@ func (o *objects) labels(own map[string]string) map[string]string {
 func (o *objects) networks() {
 	used := map[string]bool{}
 	for _, s := range o.config.Services {
-		for name := range s.Networks {
-			used[name] = true
+		for _, name := range slices.Sorted(maps.Keys(s.Networks)) {
+			if _, defined := o.config.Networks[name]; defined || name == "default" {
+				used[name] = true
+				continue
+			}
+			o.put(Error, ruleCompose, at(s.Name, "networks", name), "define it under networks:", "the service uses the network %s, which isn't defined", name)
 		}
 		if len(s.Networks) == 0 {
 			used["default"] = true
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(used)) {
-		n, defined := o.config.Networks[key]
-		switch {
-		case !defined && key != "default":
-			o.put(Error, ruleCompose, at("", "networks", key), "define it under networks:", "a service uses the network %s, which isn't defined", key)
-		case n.External.External:
+		n := o.config.Networks[key]
+		if n.External.External {
 			o.app.External = append(o.app.External, n.Name)
-		default:
-			network := Network{Name: o.name(key, n.Name), Driver: n.Driver, Internal: n.Internal, Options: n.DriverOpts, Labels: o.labels(n.Labels)}
-			for _, pool := range n.Ipam.Config {
-				if pool != nil && pool.Subnet != "" {
-					network.IPAM = append(network.IPAM, pool.Subnet)
-				}
-			}
-			o.app.Networks = append(o.app.Networks, network)
+			continue
 		}
+		network := Network{Name: o.name(key, n.Name), Driver: n.Driver, Internal: n.Internal, Options: n.DriverOpts, Labels: o.labels(n.Labels)}
+		for _, pool := range n.Ipam.Config {
+			if pool != nil && pool.Subnet != "" {
+				network.IPAM = append(network.IPAM, pool.Subnet)
+			}
+		}
+		o.app.Networks = append(o.app.Networks, network)
 	}
 	slices.Sort(o.app.External)
 	o.app.External = slices.Compact(o.app.External)

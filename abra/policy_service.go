@@ -111,6 +111,7 @@ func (p *policy) privileges(s types.ServiceConfig) {
 	if c := s.CredentialSpec; c.Config != "" || c.File != "" || c.Registry != "" {
 		p.refuse(at(s.Name, "credential_spec"), "remove it", "it hands the service an account of the host's")
 	}
+	// docker/cli v29.9 drops oom_score_adj by a slip; a later one may not.
 	if s.OomScoreAdj < 0 {
 		p.refuse(at(s.Name, "oom_score_adj"), "write 0 or more", "a negative value has the kernel kill others, even the engine, before this service")
 	}

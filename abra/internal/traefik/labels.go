@@ -210,7 +210,7 @@ func (j *judge) service(label, field, value string) {
 			j.refuse(label, "write a path: /healthz", "as an address it would make Traefik ask another server")
 		}
 	case field == "healthcheck", strings.HasPrefix(field, "healthcheck."):
-	case strings.HasPrefix(field, "server.") || strings.HasPrefix(field, "servers"):
+	case strings.HasPrefix(field, "server.") || strings.HasPrefix(field, "servers["):
 		j.refuse(label, "use loadbalancer.server.port", "it would send visitors, or Traefik, to a server that isn't the app's")
 	default:
 		j.refuse(label, "remove it", "it isn't a field of a load balancer that cc-ci knows to be harmless")
