@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/network"
-	"golang.org/x/sync/errgroup"
 
 	"git.autonomic.zone/recipe-maintainers/cc-ci/executor/sandbox/inside"
 	"git.autonomic.zone/recipe-maintainers/cc-ci/executor/sandbox/process"
@@ -90,17 +89,13 @@ func (s *Sandbox) Env() map[string]string {
 // Connect joins the container to networks, by id or name: the app's, which must be
 // attachable and gone only after Close.
 func (s *Sandbox) Connect(ctx context.Context, networks ...string) error {
-	// Each waits for the swarm to hand out an address, so they wait together.
-	joining, ctx := errgroup.WithContext(ctx)
+	// One after another: the engine would not do it faster at once.
 	for _, id := range networks {
-		joining.Go(func() error {
-			if err := s.engine.Client().NetworkConnect(ctx, id, s.container, &network.EndpointSettings{}); err != nil {
-				return fmt.Errorf("join the sandbox to the network %s: %w", id, err)
-			}
-			return nil
-		})
+		if err := s.engine.Client().NetworkConnect(ctx, id, s.container, &network.EndpointSettings{}); err != nil {
+			return fmt.Errorf("join the sandbox to the network %s: %w", id, err)
+		}
 	}
-	return joining.Wait()
+	return nil
 }
 
 // Close kills the container and removes it with its volumes, then its bridge. What

@@ -1,6 +1,7 @@
 package inside
 
 import (
+	"context"
 	"io"
 	"syscall"
 	"time"
@@ -24,7 +25,7 @@ const (
 )
 
 // run runs one command, sends what it writes to conn, and obeys what conn says.
-func (s *server) run(request process.Request, conn io.Writer, frames *process.Reader) process.Exit {
+func (s *server) run(ctx context.Context, request process.Request, conn io.Writer, frames *process.Reader) process.Exit {
 	// The bundle is a convenience; a step must not fail over it.
 	_ = s.trust.refresh()
 	kills := s.memory.kills()
@@ -40,7 +41,7 @@ func (s *server) run(request process.Request, conn io.Writer, frames *process.Re
 	}
 	pumped := make(chan bool, 1)
 	go func() { pumped <- out.pump(conn) }() // ends with the output, or settle after exited
-	status := s.follow(pid, exited, listenTo(frames))
+	status := s.follow(ctx, pid, exited, listenTo(frames))
 
 	out.settle()
 	if <-pumped {
@@ -83,50 +84,46 @@ func listenTo(frames *process.Reader) orders {
 
 // follow waits for the command's end and brings it about when told to. When it
 // was told to, all that the command started is gone too on return.
-func (s *server) follow(pid int, exited <-chan syscall.WaitStatus, host orders) syscall.WaitStatus {
+func (s *server) follow(ctx context.Context, pid int, exited <-chan syscall.WaitStatus, host orders) syscall.WaitStatus {
 	all := newTree(pid)
 	select {
 	case status := <-exited:
 		return status
 	case stop := <-host.stop:
-		s.end(all, stop.Grace, host.gone)
+		s.end(ctx, all, stop.Grace, host.gone)
 	case <-host.gone:
-		s.end(all, 0, nil)
-	case <-s.closing:
-		s.end(all, 0, nil)
+		s.end(ctx, all, 0, nil)
+	case <-ctx.Done():
+		s.end(ctx, all, 0, nil)
 	}
 	return <-exited
 }
 
-// end takes down all of a command within grace, or at once when hurry or the
-// server closes.
-func (s *server) end(all *tree, grace time.Duration, hurry <-chan struct{}) {
+// end takes down all of a command within grace, or at once when hurry closes or
+// ctx ends.
+func (s *server) end(ctx context.Context, all *tree, grace time.Duration, hurry <-chan struct{}) {
 	if grace > 0 {
 		all.signal(syscall.SIGINT)
 		// Once the shell is gone, what it left in the background has nobody to wait
 		// for it, and such children of a shell ignore SIGINT.
-		s.await(all, all.leads, grace/2, hurry)
-		if all.signal(syscall.SIGTERM) == 0 || s.await(all, populated, grace/2, hurry) {
+		s.await(ctx, all, all.leads, grace/2, hurry)
+		if all.signal(syscall.SIGTERM) == 0 || s.await(ctx, all, populated, grace/2, hurry) {
 			return
 		}
 	}
 	// A process can fork between the look and the signal, so each look kills.
-	s.await(all, func([]stat) bool { return all.signal(syscall.SIGKILL) > 0 }, killBound, nil)
+	s.await(context.WithoutCancel(ctx), all, func([]stat) bool { return all.signal(syscall.SIGKILL) > 0 }, killBound, nil)
 }
 
 func populated(members []stat) bool { return len(members) > 0 }
 
 // await looks at the members until holds is false of them, which it reports, or
-// bound has passed, or hurry or the server closes.
-func (s *server) await(all *tree, holds func([]stat) bool, bound time.Duration, hurry <-chan struct{}) bool {
+// bound has passed, hurry closes or ctx ends.
+func (s *server) await(ctx context.Context, all *tree, holds func([]stat) bool, bound time.Duration, hurry <-chan struct{}) bool {
 	deadline := time.NewTimer(bound)
 	defer deadline.Stop()
 	tick := time.NewTicker(recheck)
 	defer tick.Stop()
-	closing := s.closing
-	if hurry == nil {
-		closing = nil // nothing is left to hurry to
-	}
 	for {
 		reaped := s.reaper.next()
 		if !holds(all.look()) {
@@ -139,7 +136,7 @@ func (s *server) await(all *tree, holds func([]stat) bool, bound time.Duration, 
 			return false
 		case <-hurry:
 			return false
-		case <-closing:
+		case <-ctx.Done():
 			return false
 		}
 	}

@@ -23,9 +23,7 @@ type server struct {
 	trust  *authorities
 	memory memory
 	// null is every command's standard input.
-	null *os.File
-	// closing is closed when all commands shall be killed.
-	closing  chan struct{}
+	null     *os.File
 	handlers sync.WaitGroup
 }
 
@@ -39,7 +37,7 @@ func newServer(trust *authorities) (*server, error) {
 	}
 	return &server{
 		reaper: newReaper(), trust: trust, memory: ownMemory(),
-		null: null, closing: make(chan struct{}),
+		null: null,
 	}, nil
 }
 
@@ -58,15 +56,12 @@ func (s *server) serve(ctx context.Context, path string) error {
 	defer reaper.Wait()
 	defer stop()
 
-	defer context.AfterFunc(ctx, func() {
-		close(s.closing)
-		listener.Close()
-	})()
+	defer context.AfterFunc(ctx, func() { listener.Close() })()
 	for {
 		conn, err := listener.AcceptUnix()
 		switch {
 		case err == nil:
-			s.handlers.Go(func() { s.handle(conn) })
+			s.handlers.Go(func() { s.handle(ctx, conn) })
 		case errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE):
 			// Commands that end give descriptors back.
 			select {
@@ -98,11 +93,11 @@ func listen(path string) (*net.UnixListener, error) {
 	return listener, nil
 }
 
-// handle runs the command that conn asks for.
-func (s *server) handle(conn *net.UnixConn) {
+// handle runs the command that conn asks for; the end of ctx kills it.
+func (s *server) handle(ctx context.Context, conn *net.UnixConn) {
 	defer conn.Close()
 	frames := process.NewReader(conn)
-	request, err := receive(conn, frames)
+	request, err := receive(ctx, conn, frames)
 	if err != nil {
 		// A host that only looks whether somebody listens asks for nothing.
 		if !errors.Is(err, io.EOF) {
@@ -110,14 +105,15 @@ func (s *server) handle(conn *net.UnixConn) {
 		}
 		return
 	}
-	_ = process.Send(conn, process.Ended, s.run(request, conn, frames))
+	_ = process.Send(conn, process.Ended, s.run(ctx, request, conn, frames))
 }
 
 // receive reads the request that opens a connection.
-func receive(conn *net.UnixConn, frames *process.Reader) (process.Request, error) {
+func receive(ctx context.Context, conn *net.UnixConn, frames *process.Reader) (process.Request, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(requestBound)); err != nil {
 		return process.Request{}, err
 	}
+	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now()) })()
 	kind, payload, err := frames.Next()
 	if err != nil {
 		return process.Request{}, err
