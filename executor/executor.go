@@ -35,6 +35,8 @@ type Config struct {
 	HTTPSPort  int
 	// ProxyNetwork is the network Traefik serves.
 	ProxyNetwork string
+	// EndpointMode is auto, vip or dnsrr: see swarm.Engine.EndpointMode.
+	EndpointMode string
 	// CAFile and Certificate (PEM files, may be empty) are what Traefik's answers
 	// are checked against; sandboxes trust CAFile.
 	CAFile      string

@@ -54,6 +54,8 @@ func (r *run) deploy(ctx context.Context) error {
 			Secrets:  r.app.Secrets,
 			Configs:  r.app.Configs,
 			Services: r.app.Services,
+
+			EndpointMode: r.engine.EndpointMode(r.config.EndpointMode),
 		})
 		switch {
 		case errors.Is(err, swarm.ErrBadStack):

@@ -34,6 +34,7 @@ func (m *Main) executorConfig(s config.Config) executor.Config {
 		BaseDomain:   s.BaseDomain,
 		HTTPSPort:    s.HTTPSPort,
 		ProxyNetwork: s.ProxyNetwork,
+		EndpointMode: s.EndpointMode,
 		CAFile:       s.CAFile,
 		Certificate:  s.Certificate,
 		JobImage:     s.JobImage,
