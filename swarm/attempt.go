@@ -46,13 +46,18 @@ type Attempt struct {
 	// OutOfMemory is true when the kernel killed a process of the container for
 	// going over its memory limit.
 	OutOfMemory bool
+	// Unhealthy is true when the container failed its health check as often as
+	// that allows, which makes Swarm stop it. What ends then may exit with 0.
+	Unhealthy bool
 	// Health is the output of the last failed health check, or "".
 	Health string
 	// Log is the container's last 20 lines at most, both streams, oldest first.
 	Log []string
-	// Created and Changed are when the task was made and when it came into
-	// State.
-	Created, Changed time.Time
+	// Created is when the task was made.
+	Created time.Time
+	// Ran is how long the container ran, until now if it still does; 0 if it
+	// did not run or is gone.
+	Ran time.Duration
 }
 
 // String is the attempt in one line, without its log.
@@ -61,7 +66,10 @@ func (a Attempt) String() string {
 	if a.Slot > 0 {
 		name = fmt.Sprintf("%s.%d", a.Service, a.Slot)
 	}
-	line := fmt.Sprintf("%s  %s after %s", name, a.State, a.Changed.Sub(a.Created).Round(100*time.Millisecond))
+	line := fmt.Sprintf("%s  %s", name, a.State)
+	if a.Ran > 0 {
+		line += "  ran " + roundly(a.Ran)
+	}
 	if a.ExitCode != 0 {
 		line += fmt.Sprintf("  exit %d", a.ExitCode)
 	}
@@ -78,11 +86,13 @@ func (a Attempt) String() string {
 }
 
 // Table is the attempts as text for a log: a line each, oldest first, and under
-// the last one of every service its log.
+// the last one of every service that has a log, its log.
 func Table(attempts []Attempt) string {
 	last := map[string]int{}
 	for i, a := range attempts {
-		last[a.Service] = i
+		if _, ok := last[a.Service]; len(a.Log) > 0 || !ok {
+			last[a.Service] = i
+		}
 	}
 	var b strings.Builder
 	for i, a := range attempts {
@@ -106,11 +116,11 @@ func oneLine(text string) string {
 	return text
 }
 
-// isUnhealthy tells whether the task was ended for failing its health check.
-func (a Attempt) isUnhealthy() bool { return strings.Contains(a.Err, "unhealthy container") }
+// roundly is a time as people say it.
+func roundly(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }
 
 // Attempts returns Swarm's tries to run the deployment's services, by service
-// and age, those included that Swarm has forgotten but Converge saw fail.
+// and age, those included that Swarm has forgotten but Converge saw end.
 func (d *Deployment) Attempts(ctx context.Context) ([]Attempt, error) {
 	snap, err := d.snapshot(ctx)
 	if err != nil {
@@ -135,7 +145,7 @@ func (d *Deployment) Attempts(ctx context.Context) ([]Attempt, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for id, a := range d.failed {
+	for id, a := range d.ended {
 		if !listed[id] {
 			found = append(found, a)
 		}
@@ -150,7 +160,7 @@ func sortAttempts(attempts []Attempt) []Attempt {
 	return attempts
 }
 
-// recall returns the failed attempt of the task, looking at its container the
+// recall returns the attempt of a task that has ended, looking at its container the
 // first time: Swarm removes the containers of older attempts.
 func (d *Deployment) recall(ctx context.Context, service string, task swarm.Task) Attempt {
 	if a, ok := d.recalled(task.ID); ok {
@@ -159,7 +169,7 @@ func (d *Deployment) recall(ctx context.Context, service string, task swarm.Task
 	a := d.attempt(ctx, service, task)
 	if ctx.Err() == nil {
 		d.mu.Lock()
-		d.failed[task.ID] = a
+		d.ended[task.ID] = a
 		d.mu.Unlock()
 	}
 	return a
@@ -168,7 +178,7 @@ func (d *Deployment) recall(ctx context.Context, service string, task swarm.Task
 func (d *Deployment) recalled(task string) (Attempt, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	a, ok := d.failed[task]
+	a, ok := d.ended[task]
 	return a, ok
 }
 
@@ -178,8 +188,8 @@ func (d *Deployment) recalled(task string) (Attempt, bool) {
 func (d *Deployment) attempt(ctx context.Context, service string, task swarm.Task) Attempt {
 	a := Attempt{
 		Service: service, Slot: task.Slot, Task: task.ID,
-		State: task.Status.State, Err: task.Status.Err,
-		Created: task.CreatedAt, Changed: task.Status.Timestamp,
+		State: task.Status.State, Err: task.Status.Err, Created: task.CreatedAt,
+		Unhealthy: strings.Contains(task.Status.Err, "unhealthy container"),
 	}
 	status := task.Status.ContainerStatus
 	if status == nil || status.ContainerID == "" {
@@ -193,10 +203,13 @@ func (d *Deployment) attempt(ctx context.Context, service string, task swarm.Tas
 		return a
 	}
 	a.OutOfMemory = c.State.OOMKilled
+	a.Ran = runTime(c.State, time.Now())
 	if h := c.State.Health; h != nil {
+		a.Unhealthy = a.Unhealthy || h.Status == container.Unhealthy
 		for _, check := range slices.Backward(h.Log) {
-			if check.ExitCode != 0 {
-				a.Health = strings.TrimSpace(check.Output)
+			// The last check may have been cut short with its container.
+			if output := strings.TrimSpace(check.Output); check.ExitCode != 0 && output != "" {
+				a.Health = output
 				break
 			}
 		}
@@ -205,6 +218,18 @@ func (d *Deployment) attempt(ctx context.Context, service string, task swarm.Tas
 		a.Log = lines
 	}
 	return a
+}
+
+// runTime returns how long a container ran, or has run by now.
+func runTime(state *container.State, now time.Time) time.Duration {
+	started, err := time.Parse(time.RFC3339Nano, state.StartedAt)
+	if err != nil || started.IsZero() {
+		return 0
+	}
+	if ended, err := time.Parse(time.RFC3339Nano, state.FinishedAt); err == nil && ended.After(started) {
+		return ended.Sub(started)
+	}
+	return max(0, now.Sub(started))
 }
 
 // tail returns the last lines of a container's output.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/swarm"
@@ -57,8 +58,9 @@ func (e *ConvergeError) Error() string {
 func (e *ConvergeError) Unwrap() error { return e.err }
 
 // Converge waits until the deployment is ready: every service has its number
-// of tasks of its present spec running and healthy (jobs: completed), and no
-// update is under way, in three looks over 0.3 s, or over the longest monitor
+// of tasks of its present spec running and healthy (jobs: completed; without a
+// health check: running for a second, and for longer than its forerunners that
+// crashed), and no update is under way, in three looks over 0.3 s, or over the longest monitor
 // period that a service's update_config names. It looks whenever the engine
 // tells of a change.
 //
@@ -73,7 +75,7 @@ func (d *Deployment) Converge(ctx context.Context, progress func(Progress)) erro
 	follow, stop := context.WithCancel(ctx)
 	defer stop()
 	w := &watch{
-		deployment: d, judge: &judge{attempts: map[string]Attempt{}, stuck: map[string]time.Time{}},
+		deployment: d, judge: newJudge(),
 		settle: d.settlePeriod(), report: progress, events: d.engine.changes(follow, d.owner), pause: firstLook,
 	}
 	for {
@@ -191,7 +193,7 @@ func (w *watch) missing() error {
 }
 
 // noteTasks notes the tasks' containers for the receipt, and looks into those
-// of tasks that have failed since the last look.
+// of tasks that have ended since the last look.
 func (w *watch) noteTasks(ctx context.Context) {
 	d := w.deployment
 	l := d.engine.ledger(d.owner)
@@ -201,7 +203,7 @@ func (w *watch) noteTasks(ctx context.Context) {
 			l.note(Object{Kind: KindContainer, ID: status.ContainerID, Name: fmt.Sprintf("%s.%s.%s", name, slotOf(task), task.ID)})
 		}
 		for _, service := range w.snap.services {
-			if service.ID == task.ServiceID && isFailure(service, task) {
+			if service.ID == task.ServiceID && hasEnded(task) {
 				w.judge.attempts[task.ID] = d.recall(ctx, name, task)
 			}
 		}
@@ -250,7 +252,8 @@ func (w *watch) attempts(ctx context.Context, chosen func(name string) bool) []A
 	return slices.DeleteFunc(all, func(a Attempt) bool { return !chosen(a.Service) })
 }
 
-// snapshot lists the deployment's services and tasks.
+// snapshot lists the deployment's services, tasks and containers. The containers
+// come last, since they are to be no older than the tasks.
 func (d *Deployment) snapshot(ctx context.Context) (*snapshot, error) {
 	ours := filters.NewArgs(filters.Arg("label", labelStack+"="+d.stack.Name))
 	services, err := d.engine.api.ServiceList(ctx, swarm.ServiceListOptions{Filters: ours, Status: true})
@@ -261,13 +264,21 @@ func (d *Deployment) snapshot(ctx context.Context) (*snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the tasks of %s: %w", d.stack.Name, err)
 	}
+	list, err := d.engine.api.ContainerList(ctx, container.ListOptions{All: true, Filters: ours})
+	if err != nil {
+		return nil, fmt.Errorf("list the containers of %s: %w", d.stack.Name, err)
+	}
+	containers := make(map[string]container.Summary, len(list))
+	for _, c := range list {
+		containers[c.ID] = c
+	}
 	slices.SortFunc(services, func(a, b swarm.Service) int {
 		if a.Spec.Name < b.Spec.Name {
 			return -1
 		}
 		return 1
 	})
-	return &snapshot{services, tasks}, nil
+	return &snapshot{services, tasks, containers, d.node}, nil
 }
 
 // changes tells of changes to the owner's containers and to any service, as a

@@ -30,9 +30,10 @@ type Deployment struct {
 	engine *Engine
 	owner  Owner
 	stack  Stack
+	node   string // the id of the engine's own node
 
-	mu     sync.Mutex
-	failed map[string]Attempt // attempts that were seen to fail, by task
+	mu    sync.Mutex
+	ended map[string]Attempt // attempts that were seen to have ended, by task
 }
 
 // Stack returns the name of the deployed stack.
@@ -68,6 +69,10 @@ func (e *Engine) Deploy(ctx context.Context, o Owner, s Stack) (*Deployment, err
 	if s.EndpointMode == "" {
 		s.EndpointMode = e.EndpointMode("auto")
 	}
+	info, err := e.api.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask the engine at %s about itself: %w", e.host, err)
+	}
 	ids, err := e.createParts(ctx, o, s)
 	if err != nil {
 		return nil, err
@@ -92,7 +97,7 @@ func (e *Engine) Deploy(ctx context.Context, o Owner, s Stack) (*Deployment, err
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return &Deployment{engine: e, owner: o, stack: s, failed: map[string]Attempt{}}, nil
+	return &Deployment{engine: e, owner: o, stack: s, node: info.Swarm.NodeID, ended: map[string]Attempt{}}, nil
 }
 
 // partIDs are the ids of what services refer to by name.

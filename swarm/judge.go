@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/swarm"
 )
 
@@ -44,12 +45,35 @@ const (
 	// what neighbours may be about to give back.
 	placementGrace = 2 * time.Second
 	resourceGrace  = 20 * time.Second
+	// unprovenRun is how long a task must run to count as ready if no health
+	// check has spoken for it. One whose forerunner failed must outlive that by
+	// as much, up to longestProof.
+	unprovenRun  = time.Second
+	longestProof = 15 * time.Second
 )
 
 // A snapshot is a deployment's services and tasks at about one moment.
 type snapshot struct {
 	services []swarm.Service
 	tasks    []swarm.Task
+	// containers are those of the tasks of this node, by id, and node is its
+	// id. They are ahead of the tasks' states, which follow after up to a second.
+	containers map[string]container.Summary
+	node       string
+}
+
+// lives tells whether the task's container runs, as far as can be seen from
+// here, and whether a health check speaks for it.
+func (s *snapshot) lives(task swarm.Task) (alive, proven bool) {
+	status := task.Status.ContainerStatus
+	if status == nil || task.NodeID != s.node {
+		return true, false
+	}
+	c, ok := s.containers[status.ContainerID]
+	if !ok || c.State != container.StateRunning || strings.Contains(c.Status, "(unhealthy)") {
+		return false, false
+	}
+	return true, strings.Contains(c.Status, "(healthy)")
 }
 
 func (s *snapshot) name(serviceID string) string {
@@ -100,8 +124,13 @@ func (p Progress) String() string {
 // A judge tells from snapshots whether a deployment is ready or beyond hope. It
 // remembers what it saw, asks nobody, and takes the time from its caller.
 type judge struct {
-	attempts map[string]Attempt   // failed ones, by task
+	attempts map[string]Attempt   // of tasks that have ended, by task
 	stuck    map[string]time.Time // since when no node was found, by service
+	upSince  map[string]time.Time // since when it has been seen to run, by task
+}
+
+func newJudge() *judge {
+	return &judge{attempts: map[string]Attempt{}, stuck: map[string]time.Time{}, upSince: map[string]time.Time{}}
 }
 
 // A finding is a judge's verdict about a service.
@@ -117,7 +146,7 @@ func (j *judge) look(snap *snapshot, now time.Time) (Progress, []string, *findin
 	var progress Progress
 	var running []string
 	for _, service := range snap.services {
-		p, tasks := serviceProgress(service, snap.tasks)
+		p, tasks := j.serviceProgress(service, snap, now)
 		progress = append(progress, p)
 		running = append(running, tasks...)
 	}
@@ -125,7 +154,7 @@ func (j *judge) look(snap *snapshot, now time.Time) (Progress, []string, *findin
 	for i, service := range snap.services {
 		othersStarting := false
 		for k, p := range progress {
-			othersStarting = othersStarting || k != i && p.State != "" && !j.hasFailed(snap.services[k].Spec.Name)
+			othersStarting = othersStarting || k != i && p.State != "" && !j.hasFailed(snap.services[k], snap.tasks)
 		}
 		if f := j.judgeService(service, snap.tasks, progress[i], othersStarting, now); f != nil {
 			return progress, running, f
@@ -134,13 +163,24 @@ func (j *judge) look(snap *snapshot, now time.Time) (Progress, []string, *findin
 	return progress, running, nil
 }
 
-func (j *judge) hasFailed(service string) bool {
-	for _, a := range j.attempts {
-		if a.Service == service {
-			return true
+// failures returns the failed attempts of the service's present spec, by
+// replica, oldest first.
+func (j *judge) failures(service swarm.Service, tasks []swarm.Task) map[string][]Attempt {
+	slots := map[string][]Attempt{}
+	for _, task := range tasks {
+		a, ok := j.attempts[task.ID]
+		if ok && task.ServiceID == service.ID && isCurrent(service, task) && !isDone(service, task, a) {
+			slots[slotOf(task)] = append(slots[slotOf(task)], a)
 		}
 	}
-	return false
+	for _, attempts := range slots {
+		sortAttempts(attempts)
+	}
+	return slots
+}
+
+func (j *judge) hasFailed(service swarm.Service, tasks []swarm.Task) bool {
+	return len(j.failures(service, tasks)) > 0
 }
 
 // judgeService returns why the service will not become ready, or nil.
@@ -159,14 +199,8 @@ func (j *judge) judgeService(service swarm.Service, tasks []swarm.Task, p Servic
 	if f := j.judgePlacement(service, tasks, p, now); f != nil {
 		return f
 	}
-	slots := map[string][]Attempt{}
-	for _, task := range tasks {
-		if a, ok := j.attempts[task.ID]; ok && task.ServiceID == service.ID && isCurrent(service, task) {
-			slots[slotOf(task)] = append(slots[slotOf(task)], a)
-		}
-	}
-	for _, attempts := range slots {
-		if f := judgeSlot(service, sortAttempts(attempts), othersStarting); f != nil {
+	for _, attempts := range j.failures(service, tasks) {
+		if f := judgeSlot(service, attempts, othersStarting); f != nil {
 			return f
 		}
 	}
@@ -187,7 +221,7 @@ func judgeSlot(service swarm.Service, attempts []Attempt, othersStarting bool) *
 	if othersStarting {
 		enough = patientAttempts
 	}
-	if last.isUnhealthy() {
+	if last.Unhealthy {
 		if !othersStarting || len(attempts) >= min(maxAttempts, final) {
 			return &finding{Unhealthy, name, healthDetail(last)}
 		}
@@ -202,8 +236,11 @@ func judgeSlot(service swarm.Service, attempts []Attempt, othersStarting bool) *
 // hopeless returns what is wrong with an attempt that will fail the same way
 // however often it is repeated, or "".
 func hopeless(a Attempt) string {
-	for _, sign := range []string{"No such image", "pull access denied", "manifest unknown", "repository does not exist",
-		"executable file not found", "exec format error", "OCI runtime create failed", "invalid mount config"} {
+	signs := []string{"No such image", "pull access denied", "manifest unknown", "repository does not exist", "invalid mount config"}
+	if strings.Contains(a.Err, "OCI runtime create failed") {
+		signs = []string{"executable file not found", "exec format error", "no such file or directory", "permission denied", "a directory"}
+	}
+	for _, sign := range signs {
 		if strings.Contains(a.Err, sign) {
 			return oneLine(a.Err)
 		}
@@ -224,8 +261,7 @@ func crashDetail(attempts []Attempt) string {
 	if len(attempts) > 1 {
 		times = fmt.Sprintf("%d times", len(attempts))
 	}
-	detail := fmt.Sprintf("it ended %s, last with exit code %d after %s", times, last.ExitCode,
-		last.Changed.Sub(last.Created).Round(100*time.Millisecond))
+	detail := fmt.Sprintf("it ended %s, last with exit code %d after %s", times, last.ExitCode, roundly(last.Ran))
 	if last.State == swarm.TaskStateRejected {
 		detail = fmt.Sprintf("it could not be started, tried %s: %s", times, oneLine(last.Err))
 	}
@@ -281,21 +317,28 @@ func (j *judge) judgePlacement(service swarm.Service, tasks []swarm.Task, p Serv
 
 // serviceProgress counts the service's replicas that are as they should be and
 // names their tasks.
-func serviceProgress(service swarm.Service, tasks []swarm.Task) (ServiceProgress, []string) {
+func (j *judge) serviceProgress(service swarm.Service, snap *snapshot, now time.Time) (ServiceProgress, []string) {
 	p := ServiceProgress{Name: service.Spec.Name, Wanted: wanted(service)}
 	var ready []string
-	slots := map[string]bool{}
 	var newest *swarm.Task
-	for i, task := range tasks {
+	failures := j.failures(service, snap.tasks)
+	slots := map[string]bool{}
+	unproven := false
+	for i, task := range snap.tasks {
 		if task.ServiceID != service.ID {
 			continue
 		}
 		if newest == nil || newest.CreatedAt.Before(task.CreatedAt) {
-			newest = &tasks[i]
+			newest = &snap.tasks[i]
 		}
-		if isCurrent(service, task) && isReady(service, task) && !slots[slotOf(task)] {
+		if !j.isUp(service, task, snap, now) || slots[slotOf(task)] {
+			continue
+		}
+		if j.isProven(task, snap, failures[slotOf(task)], now) {
 			slots[slotOf(task)] = true
 			ready = append(ready, task.ID)
+		} else {
+			unproven = true
 		}
 	}
 	p.Ready = len(ready)
@@ -303,6 +346,8 @@ func serviceProgress(service swarm.Service, tasks []swarm.Task) (ServiceProgress
 	case status != nil && (status.State == swarm.UpdateStateUpdating || status.State == swarm.UpdateStateRollbackStarted):
 		p.State = string(status.State)
 	case p.Ready >= p.Wanted:
+	case unproven:
+		p.State = "running, being watched for a moment"
 	case newest == nil:
 		p.State = "no task yet"
 	default:
@@ -312,6 +357,42 @@ func serviceProgress(service swarm.Service, tasks []swarm.Task) (ServiceProgress
 		}
 	}
 	return p, ready
+}
+
+// isUp tells whether the task is what its service wants it to be just now, and
+// notes since when. Swarm calls a task running only once its health check has
+// passed.
+func (j *judge) isUp(service swarm.Service, task swarm.Task, snap *snapshot, now time.Time) bool {
+	up := false
+	if a, ended := j.attempts[task.ID]; ended {
+		up = isCurrent(service, task) && isDone(service, task, a)
+	} else if task.Status.State == swarm.TaskStateRunning && task.DesiredState == swarm.TaskStateRunning && !isJob(service) {
+		alive, _ := snap.lives(task)
+		up = alive && isCurrent(service, task)
+	}
+	if _, known := j.upSince[task.ID]; up && !known {
+		j.upSince[task.ID] = now
+	} else if !up {
+		delete(j.upSince, task.ID)
+	}
+	return up
+}
+
+// isProven tells whether a task that is up has been so for long enough: at once
+// if it passed a health check or has done its work, else after a moment, since
+// a program that is about to crash runs too.
+func (j *judge) isProven(task swarm.Task, snap *snapshot, failures []Attempt, now time.Time) bool {
+	if _, ended := j.attempts[task.ID]; ended {
+		return true
+	}
+	var needed time.Duration
+	if _, healthy := snap.lives(task); !healthy {
+		needed = unprovenRun
+	}
+	for _, a := range failures {
+		needed = max(needed, min(a.Ran+unprovenRun, longestProof))
+	}
+	return now.Sub(j.upSince[task.ID]) >= needed
 }
 
 // wanted returns how many replicas the service should have, or how many tasks
@@ -340,26 +421,21 @@ func wanted(service swarm.Service) int {
 	return 1
 }
 
-// isReady tells whether the task is what its service wants it to be. Swarm
-// calls a task running only once its health check has passed. One that ended
-// well and is not to be restarted has done its work.
-func isReady(service swarm.Service, task swarm.Task) bool {
-	if task.Status.State == swarm.TaskStateComplete {
-		return isJob(service) || restarts(service) == 0 || condition(service) == swarm.RestartPolicyConditionOnFailure
-	}
-	return !isJob(service) && task.Status.State == swarm.TaskStateRunning && task.DesiredState == swarm.TaskStateRunning
-}
-
-// isFailure tells whether the task is a failed attempt to run the service: it
-// has ended though nobody asked it to.
-func isFailure(service swarm.Service, task swarm.Task) bool {
+// hasEnded tells whether the task's container has ended by itself, or could not
+// be started.
+func hasEnded(task swarm.Task) bool {
 	switch task.Status.State {
-	case swarm.TaskStateFailed, swarm.TaskStateRejected:
+	case swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateComplete:
 		return true
-	case swarm.TaskStateComplete:
-		return !isReady(service, task)
 	}
 	return false
+}
+
+// isDone tells whether a task that has ended did so as it should: well, and not
+// to be started again.
+func isDone(service swarm.Service, task swarm.Task, a Attempt) bool {
+	return task.Status.State == swarm.TaskStateComplete && !a.Unhealthy &&
+		(isJob(service) || condition(service) != swarm.RestartPolicyConditionAny)
 }
 
 func isJob(service swarm.Service) bool {
