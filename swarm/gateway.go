@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/swarm"
@@ -20,9 +22,15 @@ var ErrNoGateway = errors.New("this host can't reach the tasks of its engine")
 // overlay network has a second address: its way out, and the host's way in.
 const gatewayBridge = "docker_gwbridge"
 
+// An engine makes gatewayBridge a few seconds after it has joined a swarm.
+const (
+	bridgeTimeout = 20 * time.Second
+	bridgeTick    = 100 * time.Millisecond
+)
+
 // CheckGateway tells whether GatewayAddress can work: the engine runs on this
-// very host and has the bridge for it. The error wraps ErrNoGateway, or is the
-// engine's own.
+// very host and has the bridge for it, which it waits for. The error wraps
+// ErrNoGateway, or is the engine's own.
 func (e *Engine) CheckGateway(ctx context.Context) error {
 	info, err := e.api.Info(ctx)
 	if err != nil {
@@ -32,7 +40,7 @@ func (e *Engine) CheckGateway(ctx context.Context) error {
 		return fmt.Errorf("%w: Docker Desktop keeps them in a virtual machine of its own; "+
 			"use an engine that runs on Linux itself, or run Traefik on the proxy network", ErrNoGateway)
 	}
-	bridge, err := e.inspectBridge(ctx)
+	bridge, err := e.awaitBridge(ctx)
 	if err != nil {
 		return err
 	}
@@ -79,6 +87,24 @@ func (e *Engine) GatewayAddress(ctx context.Context, service string) (netip.Addr
 	}
 	return netip.Addr{}, fmt.Errorf("%w: none of the %d tasks of %s runs on this node with a network that leads out",
 		ErrNoGateway, len(tasks), service)
+}
+
+func (e *Engine) awaitBridge(ctx context.Context) (network.Inspect, error) {
+	ctx, stop := context.WithTimeout(ctx, bridgeTimeout)
+	defer stop()
+	tick := time.NewTicker(bridgeTick)
+	defer tick.Stop()
+	for {
+		bridge, err := e.inspectBridge(ctx)
+		if !errdefs.IsNotFound(err) {
+			return bridge, err
+		}
+		select {
+		case <-ctx.Done():
+			return bridge, err
+		case <-tick.C:
+		}
+	}
 }
 
 func (e *Engine) inspectBridge(ctx context.Context) (network.Inspect, error) {

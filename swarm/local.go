@@ -5,20 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/swarm"
 )
 
-// LabelLocal marks the proxy network that SetUp made, and says what else it
-// made: "swarm" or "network". Whoever finds it unused may undo it, so that what
-// a killed program set up doesn't stay for good.
+// LabelLocal marks the proxy network that SetUp made, and says what else came
+// with it. Whoever finds it unused may undo it, so that what a killed program
+// set up doesn't stay for good.
 const LabelLocal = "zone.autonomic.cc-ci.local"
 
+// What LabelLocal says was made: each with all before it.
 const (
-	madeSwarm   = "swarm"
 	madeNetwork = "network"
+	madeSwarm   = "swarm"
+	// madeBridge is for an engine without gatewayBridge, which the engine makes
+	// with its first swarm and keeps when it leaves that.
+	madeBridge = "bridge"
+)
+
+// An engine goes on using networks for a moment after what used them is gone.
+const (
+	releaseTimeout = 10 * time.Second
+	releaseTick    = 100 * time.Millisecond
 )
 
 // SetUp gives an engine what jobs need when it is missing: swarm mode, for this
@@ -29,12 +41,19 @@ func (e *Engine) SetUp(ctx context.Context, proxy string, say func(string)) erro
 	made := madeNetwork
 	err := e.Check(ctx, proxy)
 	if errors.Is(err, ErrNoSwarm) {
+		bridge, lookErr := e.findNetwork(ctx, gatewayBridge)
+		if lookErr != nil {
+			return lookErr
+		}
 		say("The engine is not in swarm mode: turning that on, for this machine alone, until the end.")
 		// On loopback no other machine can join, or see that there is a swarm.
 		if _, err := e.api.SwarmInit(ctx, swarm.InitRequest{ListenAddr: "127.0.0.1", AdvertiseAddr: "127.0.0.1"}); err != nil {
 			return fmt.Errorf("turn swarm mode on: %w", err)
 		}
 		made = madeSwarm
+		if bridge == nil {
+			made = madeBridge
+		}
 		err = e.Check(ctx, proxy)
 	}
 	if !errors.Is(err, ErrNoProxy) {
@@ -48,7 +67,7 @@ func (e *Engine) SetUp(ctx context.Context, proxy string, say func(string)) erro
 		return nil
 	}
 	err = fmt.Errorf("make the network %s: %w", proxy, err)
-	if made == madeSwarm { // nothing would tell later that the swarm is ours
+	if made != madeNetwork { // nothing would tell later that the swarm is ours
 		err = errors.Join(err, e.api.SwarmLeave(context.WithoutCancel(ctx), true))
 	}
 	return err
@@ -70,13 +89,14 @@ func (e *Engine) Undo(ctx context.Context, proxy string, say func(string)) error
 		return nil
 	}
 	say(fmt.Sprintf("Removing the network %q, which was made for this.", proxy))
-	if err := e.api.NetworkRemove(ctx, found.ID); err != nil {
-		return fmt.Errorf("remove the network %s: %w", proxy, err)
+	if err := e.removeReleased(ctx, found.ID); err != nil {
+		return err
 	}
-	if found.Labels[LabelLocal] != madeSwarm {
+	made := found.Labels[LabelLocal]
+	if made == madeNetwork {
 		return nil
 	}
-	used, err := e.swarmUsed(ctx)
+	used, err := e.swarmUsed(ctx, found.ID)
 	if err != nil || used {
 		return err
 	}
@@ -84,17 +104,44 @@ func (e *Engine) Undo(ctx context.Context, proxy string, say func(string)) error
 	if err := e.api.SwarmLeave(ctx, true); err != nil {
 		return fmt.Errorf("turn swarm mode off: %w", err)
 	}
+	if made == madeBridge {
+		return e.removeReleased(ctx, gatewayBridge)
+	}
 	return nil
 }
 
+// removeReleased removes a network as soon as the engine lets go of it.
+func (e *Engine) removeReleased(ctx context.Context, id string) error {
+	ctx, stop := context.WithTimeout(ctx, releaseTimeout)
+	defer stop()
+	tick := time.NewTicker(releaseTick)
+	defer tick.Stop()
+	for {
+		err := e.api.NetworkRemove(ctx, id)
+		if err == nil || errdefs.IsNotFound(err) {
+			return nil
+		}
+		// The engine's word for endpoints in use is that it is forbidden.
+		if !errdefs.IsPermissionDenied(err) && !errdefs.IsConflict(err) {
+			return fmt.Errorf("remove the network %s: %w", id, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("remove the network %s: %w", id, err)
+		case <-tick.C:
+		}
+	}
+}
+
 // swarmUsed tells whether the swarm holds anything that leaving it would lose.
-func (e *Engine) swarmUsed(ctx context.Context) (bool, error) {
+// The network removed just now may still be listed.
+func (e *Engine) swarmUsed(ctx context.Context, removed string) (bool, error) {
 	networks, err := e.api.NetworkList(ctx, network.ListOptions{})
 	if err != nil {
 		return false, fmt.Errorf("list networks: %w", err)
 	}
 	for _, n := range networks {
-		if n.Scope == "swarm" && !n.Ingress {
+		if n.Scope == "swarm" && !n.Ingress && n.ID != removed {
 			return true, nil
 		}
 	}
