@@ -103,7 +103,7 @@ func (s *Sandbox) dial(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	if info.Mode&unix.S_IFMT != unix.S_IFSOCK {
-		return nil, errNotSocket
+		return nil, fmt.Errorf("%s isn't a socket: did a step replace it?", s.socket())
 	}
 	var dialer net.Dialer
 	return dialer.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d", fd))

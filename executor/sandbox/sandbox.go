@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -157,5 +156,3 @@ func toMap(entries []string) map[string]string {
 // Main runs the hidden verb sandbox, with which cc-ci is its container's first
 // process, and returns the exit code. The arguments are those after the verb.
 func Main(args []string) int { return inside.Main(args) }
-
-var errNotSocket = errors.New("the sandbox's socket isn't one")
