@@ -85,7 +85,7 @@ type Finding struct {
 	File    string // relative to the recipe
 	Line    int    // 1-based; 0: the file as a whole
 	Service string // the service's short name, or ""
-	Key     string // the compose key: "volumes[0]", "privileged"
+	Key     string // the compose key: "volumes[/data]", "privileged"
 	Text    string // what is wrong and why
 	Hint    string // what to do
 }

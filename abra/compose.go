@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -59,6 +60,7 @@ func (r *Recipe) composeFiles(env map[string]string, f *findings) []source {
 		names = composeFile
 	}
 	var sources []source
+	envFileBytes := maxExpanded
 	for name := range strings.SplitSeq(names, ":") {
 		data, err := r.read(name)
 		if err != nil {
@@ -73,10 +75,56 @@ func (r *Recipe) composeFiles(env map[string]string, f *findings) []source {
 			continue
 		}
 		f.docs.add(name, data)
-		r.inlineEnvFiles(dict, f)
+		if !fits(dict, env) {
+			f.add(Finding{Level: Error, Rule: ruleCompose, File: name, Text: fmt.Sprintf("with its variables and aliases filled in the file is longer than %d KiB", maxExpanded>>10),
+				Hint: "make it smaller"})
+			continue
+		}
+		r.inlineEnvFiles(dict, &envFileBytes, f)
 		sources = append(sources, source{name, dict})
 	}
 	return sources
+}
+
+// maxExpanded bounds a compose file with its variables and YAML aliases filled
+// in, in bytes: either can make a small file large without end.
+const maxExpanded = 4 << 20
+
+// variable is a variable as docker/cli's templates find it.
+var variable = regexp.MustCompile(`(?i)\$\{?([_a-z][_a-z0-9]*)`)
+
+// fits reports whether a parsed file stays within maxExpanded.
+func fits(value any, env map[string]string) bool {
+	left := maxExpanded
+	var take func(value any) bool
+	take = func(value any) bool {
+		left -= 8
+		switch value := value.(type) {
+		case map[string]any:
+			for key, item := range value {
+				if left -= len(key); left < 0 || !take(item) {
+					return false
+				}
+			}
+		case []any:
+			for _, item := range value {
+				if !take(item) {
+					return false
+				}
+			}
+		case string:
+			if left -= len(value); left < 0 {
+				return false
+			}
+			for _, m := range variable.FindAllStringSubmatch(value, -1) {
+				if left -= len(env[m[1]]); left < 0 {
+					return false
+				}
+			}
+		}
+		return left >= 0
+	}
+	return take(value)
 }
 
 // reportFile adds a finding for a file that can't be read.
@@ -129,22 +177,28 @@ func reportLoad(err error, f *findings, level Level, before string) {
 // inlineEnvFiles puts the variables of each service's env_file into its
 // environment and drops env_file. The loader would open the files by itself,
 // wherever they are, and fill names without a value from this process's own
-// environment.
-func (r *Recipe) inlineEnvFiles(dict map[string]any, f *findings) {
+// environment. It reads up to left bytes.
+func (r *Recipe) inlineEnvFiles(dict map[string]any, left *int, f *findings) {
 	services, _ := dict["services"].(map[string]any)
 	for name, service := range services {
 		service, ok := service.(map[string]any)
-		if !ok {
+		if !ok || service["env_file"] == nil {
 			continue
 		}
 		files, ok := texts(service["env_file"])
+		delete(service, "env_file")
 		environment, fine := variables(service["environment"], f.docs.expand)
 		if !ok || !fine {
-			continue // the schema refuses it
+			f.put(Error, ruleCompose, at(name, "env_file"), "name files of the recipe's folder, and write environment as KEY: value", "env_file or environment isn't made of texts")
+			continue
 		}
 		all := map[string]any{}
 		for i, file := range files {
 			data, err := r.read(f.docs.expand(file))
+			if *left -= len(data); *left < 0 {
+				f.put(Error, ruleCompose, at(name, "env_file"), "put the variables into environment", "the recipe's env_files come to more than %d KiB", maxExpanded>>10)
+				return
+			}
 			if err != nil {
 				where, line := f.docs.find([]string{"services", name, "env_file"})
 				reportFile(err, f, Finding{File: where, Line: line, Service: name, Key: fmt.Sprintf("env_file[%d]", i),

@@ -8,6 +8,7 @@
 // never runs anything of the recipe (abra.sh is read as text), never talks to
 // an engine or a network, and refuses, on the app as resolved (after
 // interpolation and merging), whatever would let it reach out of its place:
-// the host, another stack, or a route that isn't its own. The rules are
-// in the policy_*.go files, one sentence each.
+// the host, another stack, or a route that isn't its own. The rules and the
+// allow-lists are in policy_service.go, policy_objects.go and, for Traefik's
+// labels, internal/traefik.
 package abra

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // The rules that findings are of. R-numbers are those of abra recipe lint.
@@ -34,12 +35,16 @@ func (p place) path() []string {
 	return append([]string{"services", p.service}, p.keys...)
 }
 
-// key is the place in words: "volumes[0]", "deploy.labels.traefik.enable".
+// key is the place in words: "volumes[/data]", "deploy.labels.traefik.enable".
 func (p place) key() string {
 	var key string
 	for _, k := range p.keys {
-		if key != "" && k[0] != '[' {
-			key += "."
+		switch {
+		case strings.HasPrefix(k, "["):
+		case strings.HasPrefix(k, "/"):
+			k = "[" + k + "]"
+		case key != "":
+			k = "." + k
 		}
 		key += k
 	}
@@ -50,12 +55,27 @@ func (p place) key() string {
 type findings struct {
 	list []Finding
 	docs locator
+	more int // how many are left out
 }
 
-func (f *findings) add(finding Finding) { f.list = append(f.list, finding) }
+// maxFindings bounds how many are told: nobody reads more, and looking up the
+// lines takes time that a recipe could make long.
+const maxFindings = 100
+
+func (f *findings) add(finding Finding) {
+	if len(f.list) >= maxFindings {
+		f.more++
+		return
+	}
+	f.list = append(f.list, finding)
+}
 
 // put adds a finding about a place of the compose files.
 func (f *findings) put(level Level, rule string, p place, hint, text string, args ...any) {
+	if len(f.list) >= maxFindings {
+		f.more++
+		return
+	}
 	file, line := f.docs.find(p.path())
 	f.add(Finding{Level: level, Rule: rule, File: file, Line: line, Service: p.service, Key: p.key(),
 		Text: fmt.Sprintf(text, args...), Hint: hint})
@@ -71,8 +91,10 @@ func (f *findings) warn(rule string, p place, hint, text string, args ...any) {
 	f.put(Warning, rule, p, hint, text, args...)
 }
 
+// failed reports whether the recipe is refused; too many warnings to tell are
+// reason enough.
 func (f *findings) failed() bool {
-	return slices.ContainsFunc(f.list, func(x Finding) bool { return x.Level == Error })
+	return f.more > 0 || slices.ContainsFunc(f.list, func(x Finding) bool { return x.Level == Error })
 }
 
 // sorted are the findings in the order of the files, each once.
@@ -81,6 +103,9 @@ func (f *findings) sorted() []Finding {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Level, b.Level),
 			cmp.Compare(a.Service, b.Service), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Text, b.Text))
 	})
+	if f.more > 0 {
+		f.list = append(f.list, Finding{Level: Error, Rule: ruleCompose, Text: fmt.Sprintf("and %d more findings", f.more), Hint: "see to the ones above first"})
+	}
 	return slices.Compact(f.list)
 }
 

@@ -20,7 +20,8 @@ var (
 // budget checks the names of all objects and notes the longest.
 type budget struct {
 	*findings
-	app *App
+	app  *App
+	seen map[string]bool
 }
 
 func (b budget) check(kind, name string, where place, limit int, form *regexp.Regexp) {
@@ -28,7 +29,11 @@ func (b budget) check(kind, name string, where place, limit int, form *regexp.Re
 		b.app.LongestName = name
 	}
 	stack := len(b.app.StackName)
+	twice := b.seen[kind+" "+name]
+	b.seen[kind+" "+name] = true
 	switch {
+	case twice:
+		b.put(Error, ruleNames, where, "give each a name of its own", "there is another %s named %s", kind, name)
 	case len(name) > limit:
 		b.put(Error, ruleNames, where, "shorten the name, or its version", "the %s would be named %s: %d for the stack's name and %d for _ and its own come to %d characters, and Swarm takes %d",
 			kind, name, stack, len(name)-stack, len(name), limit)

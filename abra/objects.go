@@ -32,6 +32,7 @@ type objects struct {
 	namespace convert.Namespace
 	app       *App
 	used      map[string]bool // keys of Options.Secrets that a secret took
+	stored    int             // bytes of secrets and configs so far
 }
 
 // name is an object's full name.
@@ -102,6 +103,9 @@ func (o *objects) file(kind, key, file string, limit int) []byte {
 		o.put(Error, kind, at("", kind, key), "write file: with a file of the recipe", "no file is named")
 		return nil
 	}
+	if o.stored > maxStored {
+		return nil // refused already
+	}
 	data, err := o.recipe.read(file)
 	outside := (*outsideError)(nil)
 	switch where := at("", kind, key, "file"); {
@@ -113,6 +117,9 @@ func (o *objects) file(kind, key, file string, limit int) []byte {
 		o.put(Error, kind, where, "name a regular file of the recipe's folder", "%s", err)
 	case len(data) == 0 || len(data) >= limit:
 		o.put(Error, kind, where, "", "the file has %d bytes; Swarm takes from 1 to %d", len(data), limit-1)
+	}
+	if o.stored += len(data); o.stored > maxStored {
+		o.refuse(at("", kind, key), "put large files into an image", "secrets and configs of one app may come to %d KiB", maxStored>>10)
 	}
 	return data
 }

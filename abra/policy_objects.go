@@ -1,6 +1,7 @@
 package abra
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -10,6 +11,9 @@ import (
 
 // objects judges what the compose files define beside services.
 func (p *policy) objects() {
+	if len(p.config.Networks) > maxNetworks {
+		p.refuse(at("", "networks"), fmt.Sprintf("define %d or fewer", maxNetworks), "%d networks would take the machine's subnets from the other jobs", len(p.config.Networks))
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.config.Networks)) {
 		p.network(name, p.config.Networks[name])
 	}

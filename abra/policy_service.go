@@ -23,8 +23,13 @@ type policy struct {
 	routed bool
 }
 
-// maxReplicas bounds the containers of one service.
-const maxReplicas = 20
+// What one app may take of the engine it shares with other jobs.
+const (
+	maxReplicas   = 20      // containers of one service
+	maxContainers = 60      // of all its services
+	maxNetworks   = 20      // each has a subnet of its own
+	maxStored     = 8 << 20 // bytes of secrets and configs, which Swarm keeps in memory on all managers
+)
 
 // allowedCaps are the capabilities a service may add: those that Docker gives
 // by default (so adding them after cap_drop: ALL is fine), and two that give no
@@ -48,6 +53,17 @@ var allowedLogDrivers = []string{"", "json-file", "local", "none"}
 
 // services judges all services.
 func (p *policy) services() {
+	containers := uint64(0)
+	for _, s := range p.config.Services {
+		if s.Deploy.Replicas == nil {
+			containers++
+		} else {
+			containers += min(*s.Deploy.Replicas, maxReplicas)
+		}
+	}
+	if containers > maxContainers {
+		p.refuse(at("", "services"), fmt.Sprintf("run %d or fewer", maxContainers), "%d containers would take the machine from the other jobs", containers)
+	}
 	for _, s := range p.config.Services {
 		p.hostAccess(s)
 		p.privileges(s)

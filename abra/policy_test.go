@@ -89,13 +89,13 @@ func TestPolicyRefuses(t *testing.T) {
 		key, text          string
 		line               int
 	}{
-		{"a path of the host's", "volumes:\n- /etc:/host", "", "volumes./host", "a path of the host's", 5},
-		{"a path of the recipe's, which is on the host, too", "volumes:\n- ./data:/data", "", "volumes./data", "a path of the host's", 5},
-		{"Docker's socket in the long form", "volumes:\n- type: bind\n  source: /var/run/docker.sock\n  target: /sock", "", "volumes./sock", "a path of the host's", 5},
-		{"a path out of a variable", "volumes:\n- ${BIND}:/host", "", "volumes./host", "/etc is a path", 5},
-		{"a named pipe", "volumes:\n- type: npipe\n  source: x\n  target: /x", "", "volumes./x", "type npipe", 5},
-		{"a cluster volume", "volumes:\n- type: cluster\n  source: group:x\n  target: /x", "", "volumes./x", "type cluster", 5},
-		{"a template in a mount", "volumes:\n- 'data:/x{{.Node.ID}}'", "volumes: {data: {}}", "volumes./x{{.Node.ID}}", "templates in a mount", 5},
+		{"a path of the host's", "volumes:\n- /etc:/host", "", "volumes[/host]", "a path of the host's", 5},
+		{"a path of the recipe's, which is on the host, too", "volumes:\n- ./data:/data", "", "volumes[/data]", "a path of the host's", 5},
+		{"Docker's socket in the long form", "volumes:\n- type: bind\n  source: /var/run/docker.sock\n  target: /sock", "", "volumes[/sock]", "a path of the host's", 5},
+		{"a path out of a variable", "volumes:\n- ${BIND}:/host", "", "volumes[/host]", "/etc is a path", 5},
+		{"a named pipe", "volumes:\n- type: npipe\n  source: x\n  target: /x", "", "volumes[/x]", "type npipe", 5},
+		{"a cluster volume", "volumes:\n- type: cluster\n  source: group:x\n  target: /x", "", "volumes[/x]", "type cluster", 5},
+		{"a template in a mount", "volumes:\n- 'data:/x{{.Node.ID}}'", "volumes: {data: {}}", "volumes[/x{{.Node.ID}}]", "templates in a mount", 5},
 		{"a volume that binds a path", "volumes:\n- data:/data", "volumes:\n  data:\n    driver_opts: {type: none, o: bind, device: /etc}", "volumes.data.driver_opts.device", "the host mounts", 8},
 		{"a volume in memory of a device", "volumes:\n- data:/data", "volumes:\n  data:\n    driver_opts: {type: tmpfs, device: /dev/sda}", "volumes.data.driver_opts.device", "the host mounts", 8},
 		{"a volume of another machine", "", "volumes:\n  data:\n    driver_opts: {type: nfs, o: addr=10.0.0.1, device: ':/x'}", "volumes.data.driver_opts.device", "the host mounts", 6},
@@ -151,6 +151,7 @@ func TestPolicyRefuses(t *testing.T) {
 		{"Traefik's default rule for a second service", "", "    more:\n      image: a:1\n      deploy: {labels: [traefik.enable=true]}", "deploy.labels.traefik.enable", "without a router", 6},
 	} {
 		t.Run(test.sentence, func(t *testing.T) {
+			t.Parallel()
 			app, findings := resolveCase(t, test.app, test.top)
 			if app != nil {
 				t.Error("there is an app in spite of it")
@@ -209,6 +210,7 @@ func TestPolicyAllows(t *testing.T) {
 		{"a subnet", "networks: [n]", "networks: {n: {ipam: {config: [{subnet: 10.1.0.0/24}]}}}", "same subnet"},
 	} {
 		t.Run(test.sentence, func(t *testing.T) {
+			t.Parallel()
 			app, findings := resolveCase(t, test.app, test.top)
 			if app == nil {
 				t.Fatalf("refused:\n%s", list(findings))
@@ -278,6 +280,7 @@ func TestPolicySeesThroughYAML(t *testing.T) {
 		{"an abra.sh that is a link out of the folder", map[string]string{"compose.yml": "services: {}", "abra.sh": "-> /etc/passwd"}, abra.Options{}, "abra.sh", 0, "outside of the recipe"},
 	} {
 		t.Run(test.sentence, func(t *testing.T) {
+			t.Parallel()
 			if _, ok := test.files[".env.sample"]; !ok {
 				test.files[".env.sample"] = "TYPE=sample\n"
 			}

@@ -88,7 +88,7 @@ func lintApp(config *types.Config, env *dotenv.Env, routed bool, f *findings) {
 
 // checkNames does the sum for every name that Swarm bounds.
 func checkNames(app *App, config *types.Config, f *findings) {
-	b := budget{f, app}
+	b := budget{f, app, map[string]bool{}}
 	for _, s := range config.Services {
 		b.check("service", app.StackName+"_"+s.Name, at(s.Name), maxServiceName, serviceName)
 	}

@@ -2,6 +2,7 @@ package abra_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,10 +57,20 @@ func TestBadRecipe(t *testing.T) {
 		{"a config of the stack that nothing makes", map[string]string{"compose.yml": fine + "configs: {c: {external: true, name: '${STACK_NAME}_c'}}\n", ".env.sample": ""}, abra.Options{}, "compose.yml:3: error (configs): configs.c: nothing makes a config that is external"},
 		{"a name that is too long", map[string]string{"compose.yml": "version: '3.8'\nservices:\n  app: {image: 'a:1', secrets: [s]}\nsecrets:\n  s: {external: true, name: '${STACK_NAME}_a_secret_whose_name_nobody_can_remember_v1'}\n", ".env.sample": ""}, abra.Options{},
 			"compose.yml:5: error (names): secrets.s: the secret would be named hell-k3x9q2_ci_example_org_a_secret_whose_name_nobody_can_remember_v1: 26 for the stack's name and 43 for _ and its own come to 69 characters, and Swarm takes 64"},
+		{"two configs of one name", map[string]string{"compose.yml": fine + "configs:\n  a: {file: f, name: '${STACK_NAME}_a'}\n  b: {file: f, name: '${STACK_NAME}_a'}\n", "f": "x", ".env.sample": ""}, abra.Options{}, "compose.yml:5: error (names): configs.b: there is another config named hell-k3x9q2_ci_example_org_a"},
+		{"aliases that make a small file large", map[string]string{"compose.yml": "version: '3.8'\nx-a: &a '" + strings.Repeat("x", 1<<16) + "'\nx-b: [" + strings.Repeat("*a, ", 100) + "]\n", ".env.sample": ""}, abra.Options{}, "compose.yml: error (compose): with its variables and aliases filled in the file is longer"},
+		{"variables that make a small file large", map[string]string{"compose.yml": "version: '3.8'\nx-a: '" + strings.Repeat("$A", 1<<16) + "'\n", ".env.sample": "A=" + strings.Repeat("x", 1<<16)}, abra.Options{}, "compose.yml: error (compose): with its variables and aliases filled in the file is longer"},
+		{"an environment that isn't of texts, beside an env_file", map[string]string{"compose.yml": "version: '3.8'\nservices:\n  app: {image: 'a:1', env_file: /proc/self/environ, environment: {1: a}}\n", ".env.sample": ""}, abra.Options{}, "compose.yml:3: error (compose): service app, env_file: env_file or environment isn't made of texts"},
+		{"more containers than the others leave", map[string]string{"compose.yml": "version: '3.8'\nservices:\n  app: {image: 'a:1', deploy: &d {replicas: 20}}\n  b: {image: 'a:1', deploy: *d}\n  c: {image: 'a:1', deploy: *d}\n  d: {image: 'a:1'}\n", ".env.sample": ""}, abra.Options{}, "compose.yml:2: error (policy): services: 61 containers"},
+		{"more configs than Swarm's managers should keep", map[string]string{"compose.yml": fine + "configs: {" + strings.Repeat("cN: {file: f}, ", 9) + "}\n", "f": strings.Repeat("x", 1000<<10-1), ".env.sample": ""}, abra.Options{}, "compose.yml:3: error (policy): configs.c8: secrets and configs of one app may come to 8192 KiB"},
 		{"a name without its version", map[string]string{"compose.yml": "version: '3.8'\nservices:\n  app: {image: 'a:1', secrets: [s]}\nsecrets:\n  s: {external: true, name: '${STACK_NAME}_s_${SECRET_S_VERSION}'}\n", ".env.sample": ""}, abra.Options{},
 			`compose.yml:5: error (names): secrets.s: the secret would be named "hell-k3x9q2_ci_example_org_s_", which Swarm refuses`},
 	} {
 		t.Run(test.sentence, func(t *testing.T) {
+			t.Parallel()
+			for n := 0; strings.Contains(test.files["compose.yml"], "cN:"); n++ {
+				test.files["compose.yml"] = strings.Replace(test.files["compose.yml"], "cN:", fmt.Sprintf("c%d:", n), 1)
+			}
 			test.options.Domain = domain
 			app, findings, err := write(t, test.files).Resolve(test.options)
 			if err != nil {
@@ -81,6 +92,21 @@ func TestBadRecipe(t *testing.T) {
 				t.Errorf("a finding shows this machine's folders or a value:\n%s", text)
 			}
 		})
+	}
+}
+
+// TestManyFindings resolves a recipe with a thousand faults: a hundred are told.
+func TestManyFindings(t *testing.T) {
+	compose := "version: '3.8'\nservices:\n  app:\n    image: a:1\n    deploy:\n      labels:\n"
+	for i := range 1000 {
+		compose += fmt.Sprintf("      - com.docker.x%d=1\n", i)
+	}
+	app, findings, err := write(t, map[string]string{".env.sample": "", "compose.yml": compose}).Resolve(abra.Options{Domain: domain})
+	if err != nil || app != nil {
+		t.Fatal(app, err)
+	}
+	if len(findings) != 101 || findings[0].Text != "and 900 more findings" && findings[100].Text != "and 900 more findings" {
+		t.Errorf("%d findings are told; the first and the last are\n%s\n%s", len(findings), findings[0], findings[len(findings)-1])
 	}
 }
 
@@ -116,6 +142,7 @@ func TestSecrets(t *testing.T) {
 		{"two sets", "SECRET_KEY_VERSION=v1 # length=300 charset=hex,safespecial", 300, "0123456789abcdef!@#%^&*_-+="},
 	} {
 		t.Run(test.sentence, func(t *testing.T) {
+			t.Parallel()
 			recipe := write(t, map[string]string{".env.sample": test.line, "compose.yml": compose})
 			seen := map[string]bool{}
 			for range 2 {
@@ -167,6 +194,7 @@ func TestTimeout(t *testing.T) {
 		{"longer than a day", "90000", 0, true},
 	} {
 		t.Run(test.sentence, func(t *testing.T) {
+			t.Parallel()
 			recipe := write(t, map[string]string{".env.sample": "TIMEOUT=" + test.value,
 				"compose.yml": "version: '3.8'\nservices:\n  app:\n    image: a:1\n    deploy: {labels: ['coop-cloud.${STACK_NAME}.timeout=${TIMEOUT}']}\n"})
 			app, findings, err := recipe.Resolve(abra.Options{Domain: domain})

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -30,7 +31,8 @@ type Assignment struct {
 	// Comment is what stands behind the value on its line, without the #.
 	Comment string
 
-	start, end int // of the text with line ends normalised
+	start, end int    // of the text with line ends normalised
+	raw        string // the statement
 }
 
 // SyntaxError tells which line can't be read. It never holds the line's text,
@@ -92,6 +94,9 @@ func Parse(sources []Source, forced map[string]string) (*Env, error) {
 		text.WriteString(override(source.Text, assignments, forced))
 		text.WriteByte('\n')
 	}
+	if tooLarge := bounded(env.Assignments, text.Len()); tooLarge != nil {
+		return nil, tooLarge
+	}
 	values, err := godotenv.Unmarshal(text.String())
 	if err != nil {
 		// Not seen: scan refuses what godotenv refuses. Its own message would
@@ -101,6 +106,33 @@ func Parse(sources []Source, forced map[string]string) (*Env, error) {
 	maps.Copy(values, forced)
 	env.Values = values
 	return env, nil
+}
+
+// maxExpanded bounds what all values come to once variables are filled in, in
+// bytes: each line can double the one above it.
+const maxExpanded = 1 << 20
+
+// reference is a variable as godotenv finds it.
+var reference = regexp.MustCompile(`\$\(?\{?([A-Z0-9_]+)`)
+
+// bounded refuses values that grow beyond maxExpanded, before godotenv builds
+// them. It takes every variable for one that is filled in, quoted or not.
+func bounded(assignments []Assignment, total int) error {
+	sizes := map[string]int{}
+	for _, a := range assignments {
+		size := len(a.raw)
+		for _, m := range reference.FindAllStringSubmatch(a.raw, -1) {
+			size += sizes[m[1]]
+			if size > maxExpanded {
+				break
+			}
+		}
+		sizes[a.Key] = size
+		if total += size; total > 4*maxExpanded || size > maxExpanded {
+			return &SyntaxError{a.Source, a.Line, fmt.Sprintf("with its variables filled in it is longer than %d KiB", maxExpanded>>10)}
+		}
+	}
+	return nil
 }
 
 // override rewrites the assignments of forced keys in text.
@@ -144,9 +176,11 @@ func notLower(r rune) bool { return r < 'a' || r > 'z' }
 func scan(source Source) ([]Assignment, error) {
 	src := []byte(source.Text)
 	var found []Assignment
-	line := func(pos int) int { return 1 + bytes.Count(src[:pos], []byte{'\n'}) }
+	line, counted := 1, 0
 	for pos := skipToStatement(src, 0); pos < len(src); pos = skipToStatement(src, pos) {
-		a := Assignment{Source: source.Name, Line: line(pos), start: pos}
+		line += bytes.Count(src[counted:pos], []byte{'\n'})
+		counted = pos
+		a := Assignment{Source: source.Name, Line: line, start: pos}
 		value, reason := a.readKey(src, pos)
 		if reason != "" {
 			return nil, &SyntaxError{source.Name, a.Line, reason}
@@ -156,6 +190,7 @@ func scan(source Source) ([]Assignment, error) {
 			return nil, &SyntaxError{source.Name, a.Line, reason}
 		}
 		a.end = pos
+		a.raw = source.Text[a.start:a.end]
 		found = append(found, a)
 	}
 	return found, nil

@@ -55,6 +55,7 @@ func TestSyntaxErrorsHoldNoValue(t *testing.T) {
 		{"a character that no name has", "hunter2!=1", 1},
 		{"a value without a name", "=hunter2", 1},
 		{"export and nothing", "A=1\nexport  ", 2},
+		{"lines of which each doubles the one above", "A=hunter2hunter2" + strings.Repeat("\nA=$A$A", 40), 17},
 	} {
 		t.Run(test.sentence, func(t *testing.T) {
 			_, err := dotenv.Parse([]dotenv.Source{{Name: "x.env", Text: test.text}}, nil)

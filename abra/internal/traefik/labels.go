@@ -165,7 +165,11 @@ func (j *judge) router(label, name, field, value string) {
 		}
 	case field == "tls.options":
 		j.reference(label, "set of TLS options", value)
-	case field == "rulesyntax", field == "priority", field == "tls", strings.HasPrefix(field, "tls.domains["), strings.HasPrefix(field, "observability."):
+	case strings.HasPrefix(field, "tls.domains["):
+		if canonical(value) != canonical(j.own.Domain) {
+			j.refuse(label, "leave it out", "it asks for a certificate for another host")
+		}
+	case field == "rulesyntax", field == "priority", field == "tls", strings.HasPrefix(field, "observability."):
 	default:
 		j.refuse(label, "remove it", "it isn't a field of a router that cc-ci knows to be harmless")
 	}

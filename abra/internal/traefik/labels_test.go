@@ -57,6 +57,8 @@ func TestJudge(t *testing.T) {
 		{"a middleware of a file", "traefik.http.routers.STACK.middlewares", "STACK-a,security@file", "Traefik's operator", false},
 		{"own middlewares", "traefik.http.routers.STACK.middlewares", "STACK-a, STACK-b@docker", "", false},
 		{"a resolver asks Let's Encrypt", "traefik.http.routers.STACK.tls.certresolver", "production", "Let's Encrypt", false},
+		{"a certificate for another host", "traefik.http.routers.STACK.tls.domains[0].main", "*.example.org", "for another host", false},
+		{"a certificate for the own host", "traefik.http.routers.STACK.tls.domains[0].main", "OWN", "", false},
 		{"Traefik's default TLS options", "traefik.http.routers.STACK.tls.options", "default@file", "", false},
 		{"an entrypoint of Traefik's own", "traefik.http.routers.STACK.entrypoints", "traefik", "no entrypoint", true},
 		{"the parents of a router", "traefik.http.routers.STACK.parentrefs", "a", "knows to be harmless", false},
