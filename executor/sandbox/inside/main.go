@@ -2,9 +2,9 @@ package inside
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -69,7 +69,7 @@ func Main(args []string) int {
 	default:
 		err = usageError("there is no sandbox verb " + verb)
 	}
-	return code(err, os.Stderr)
+	return code(err)
 }
 
 // usageError is a call that can't be right.
@@ -77,12 +77,13 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-func code(err error, stderr io.Writer) int {
+// code tells of an error and returns the exit code for it.
+func code(err error) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(stderr, "cc-ci sandbox:", err)
-	if _, ok := err.(usageError); ok {
+	fmt.Fprintln(os.Stderr, "cc-ci sandbox:", err)
+	if usage := usageError(""); errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitFailure

@@ -1,6 +1,7 @@
 package inside_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -57,7 +58,7 @@ func TestConnectionsCloseWithoutARouter(t *testing.T) {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(patience))
-	if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("%v, want the end of the connection", err)
 	}
 }

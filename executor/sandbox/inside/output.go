@@ -94,7 +94,7 @@ func (o *output) rest(body []byte, send func(int)) (ended bool) {
 	err = raw.Read(func(fd uintptr) bool {
 		for left > 0 {
 			n, err := unix.Read(int(fd), body[:min(left, len(body))])
-			if err == unix.EINTR {
+			if errors.Is(err, unix.EINTR) {
 				continue
 			}
 			if err != nil || n == 0 {

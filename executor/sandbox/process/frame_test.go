@@ -40,7 +40,7 @@ func TestMessagesSurviveTheWay(t *testing.T) {
 	if want := []any{request, stop, exit}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if _, _, err := frames.Next(); err != io.EOF {
+	if _, _, err := frames.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the last frame: %v, want EOF", err)
 	}
 }
