@@ -37,7 +37,8 @@ const (
 // Start makes a sandbox and returns when commands can be run in it. Its container
 // and its bridge are named after the owner's slug and carry the owner's labels.
 // An image that isn't there is a *MissingImageError, a first process that ends at
-// once a *DiedError; nothing is left of a sandbox that didn't start.
+// once a *DiedError. Nothing is left of a sandbox that didn't start, except what
+// the engine was still making when ctx ended: that goes with the owner's teardown.
 func Start(ctx context.Context, engine *swarm.Engine, owner swarm.Owner, spec Spec) (*Sandbox, error) {
 	spec, err := spec.complete()
 	if err != nil {
