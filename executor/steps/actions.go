@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nektos/act/pkg/model"
 	"github.com/nektos/act/pkg/runner"
@@ -27,7 +28,8 @@ import (
 // actions fetches what uses: names, with the host's git, into bare repositories
 // shared between jobs, and adapts their metadata to act.
 type actions struct {
-	job Job
+	job       Job
+	cancelled context.Context // act doesn't tell Fetch of a cancellation
 	// hosts are the actions named by URL: act takes only owner/repository@ref, so
 	// that the URL is kept here under a made-up owner.
 	hosts map[string]host
@@ -89,6 +91,10 @@ func (a *actions) url(repository string) string {
 	return strings.TrimSuffix(cmp.Or(a.job.ActionsURL, a.job.InstanceURL), "/") + "/" + repository
 }
 
+const fetchTimeout = 5 * time.Minute
+
+var errFetchTimeout = fmt.Errorf("no answer within %v", fetchTimeout)
+
 var fullSHA = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 // fetching keeps jobs from fetching into one repository at once.
@@ -97,6 +103,9 @@ var fetching sync.Map
 // Fetch brings one commit in and gives its id. act's own idea of URL and token
 // doesn't count: it would send the token anywhere.
 func (a *actions) Fetch(ctx context.Context, repository, _, ref, _ string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, fetchTimeout, errFetchTimeout)
+	defer cancel()
+	defer context.AfterFunc(a.cancelled, cancel)()
 	url := a.url(repository)
 	git := a.git(url)
 	lock, _ := fetching.LoadOrStore(git.dir, new(sync.Mutex))
@@ -105,7 +114,8 @@ func (a *actions) Fetch(ctx context.Context, repository, _, ref, _ string) (stri
 	if err := git.prepare(ctx); err != nil {
 		return "", err
 	}
-	if fullSHA.MatchString(ref) {
+	// What came with a token isn't given to a job whose own may not read it.
+	if fullSHA.MatchString(ref) && !git.private {
 		if _, err := git.run(ctx, nil, "cat-file", "-e", ref+"^{commit}"); err == nil {
 			return ref, nil
 		}
@@ -161,10 +171,19 @@ func (a *actions) adaptMetadata(content []byte) []byte {
 	if err := yaml.Unmarshal(content, &root); err != nil || len(root.Content) == 0 {
 		return content
 	}
+	if tooLong(root.Content[0]) {
+		return refuse(fmt.Sprintf("A value in the action's metadata is longer than %d kB.", maxScalar>>10))
+	}
 	rewriteGitea(root.Content[0])
 	runs := child(root.Content[0], "runs")
-	if using := child(runs, "using"); using != nil && strings.EqualFold(using.Value, "docker") {
-		return refuse(noDocker)
+	if using := child(runs, "using"); using != nil {
+		if strings.EqualFold(using.Value, "docker") {
+			return refuse(noDocker)
+		}
+		// act knows some versions only; what runs is the image's node anyway.
+		if nodeVersion.MatchString(using.Value) {
+			using.Value = "node20"
+		}
 	}
 	if list := child(runs, "steps"); list != nil {
 		for _, step := range list.Content {
@@ -183,6 +202,13 @@ func (a *actions) adaptMetadata(content []byte) []byte {
 	}
 	return content
 }
+
+func tooLong(node *yaml.Node) (long bool) {
+	eachScalar(node, func(scalar *yaml.Node, _ bool) { long = long || len(scalar.Value) > maxScalar })
+	return long
+}
+
+var nodeVersion = regexp.MustCompile(`^node[0-9]+$`)
 
 // refusal is a shell that only the environment knows: it logs its script as an
 // error.
@@ -221,8 +247,9 @@ func (a *actions) prepareSteps(steps []*model.Step) []string {
 
 // repository is a bare clone on the host.
 type repository struct {
-	dir string
-	env []string
+	dir     string
+	env     []string
+	private bool // fetched with the job's token
 }
 
 func (a *actions) git(url string) repository {
@@ -241,6 +268,7 @@ func (a *actions) git(url string) repository {
 		git.env = append(git.env, "GIT_SSL_CAINFO="+ca)
 	}
 	if own := strings.TrimSuffix(a.job.InstanceURL, "/") + "/"; own != "/" && strings.HasPrefix(url, own) && a.job.Token != "" {
+		git.private = true
 		basic := base64.StdEncoding.EncodeToString([]byte("x-access-token:" + a.job.Token))
 		git.env = append(git.env, "GIT_CONFIG_COUNT=1",
 			"GIT_CONFIG_KEY_0=http."+own+".extraHeader", "GIT_CONFIG_VALUE_0=Authorization: Basic "+basic)

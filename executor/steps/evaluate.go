@@ -54,9 +54,8 @@ func JobIf(ctx context.Context, job Job) (bool, error) {
 func Image(ctx context.Context, job Job) (string, error) {
 	var image string
 	err := before(ctx, job, func(e *evaluation) error {
-		info, _ := describeJob(e.doc, job.ID)
 		var err error
-		if image, err = e.interpolate(info.Image); err != nil {
+		if image, err = e.interpolate(e.info.Image); err != nil {
 			return fmt.Errorf("container.image of job %s: %w", job.ID, err)
 		}
 		return nil
@@ -76,6 +75,7 @@ func describeJob(doc *document, id string) (JobInfo, bool) {
 type evaluation struct {
 	ctx    context.Context
 	doc    *document
+	info   JobInfo // as the workflow has it, before it is adapted to act
 	rc     *runner.RunContext
 	errors *[]string
 }
@@ -96,7 +96,7 @@ func before(ctx context.Context, job Job, ask func(*evaluation) error) error {
 			return err
 		}
 		rc.JobContainer = newEnvironment(job, nil, nil)
-		e := &evaluation{doc: doc, rc: rc}
+		e := &evaluation{doc: doc, info: info, rc: rc}
 		e.ctx, e.errors = collectErrors(ctx)
 		rc.ExprEval = rc.NewExpressionEvaluator(e.ctx)
 		return ask(e)

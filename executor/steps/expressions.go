@@ -38,7 +38,7 @@ func spans(text string) ([]span, error) {
 		start := at + open + len("${{")
 		_, length, lexErr := actionlint.LexExpression(text[start:])
 		if lexErr != nil {
-			return nil, lexErr
+			return nil, lexicalError(lexErr)
 		}
 		end := start + length - len("}}")
 		found = append(found, span{start, end})
@@ -46,10 +46,24 @@ func spans(text string) ([]span, error) {
 	}
 }
 
+// lexicalError puts the two usual typing errors plainly.
+func lexicalError(err *actionlint.ExprError) error {
+	switch {
+	case strings.Contains(err.Message, "unexpected EOF"):
+		return errors.New("an expression isn't closed: }} or a quote is missing")
+	case strings.Contains(err.Message, `unexpected character '"'`):
+		return errors.New("strings in an expression need single quotes")
+	}
+	return fmt.Errorf("an expression has a wrong character: %s", err.Message)
+}
+
 // checkExpression parses what is between ${{ and }} and looks at its names, so
 // that a typing error is found before anything runs; act itself would go on
 // with an empty string, or panic.
 func checkExpression(text string) error {
+	if _, _, lexErr := actionlint.LexExpression(text + "}}"); lexErr != nil {
+		return lexicalError(lexErr)
+	}
 	node, parseErr := actionlint.NewExprParser().Parse(actionlint.NewExprLexer(text + "}}"))
 	if parseErr != nil {
 		return errors.New(parseErr.Message)
@@ -82,9 +96,17 @@ func checkCall(call *actionlint.FuncCallNode) error {
 	return nil
 }
 
+// maxScalar bounds a string, and so the depth of an expression: its parser
+// calls itself, and a stack that overflows ends the process.
+const maxScalar = 256 << 10
+
 // expressions checks every expression of a document.
 func (f *findings) expressions(node *yaml.Node) {
 	eachScalar(node, func(scalar *yaml.Node, condition bool) {
+		if len(scalar.Value) > maxScalar {
+			f.add(scalar, "a value is longer than %d kB", maxScalar>>10)
+			return
+		}
 		if condition && !strings.Contains(scalar.Value, "${{") {
 			if scalar.Value != "" {
 				f.expression(scalar, scalar.Value)
@@ -93,7 +115,7 @@ func (f *findings) expressions(node *yaml.Node) {
 		}
 		found, err := spans(scalar.Value)
 		if err != nil {
-			f.add(scalar, "an expression isn't closed or has a wrong character: %v", err)
+			f.add(scalar, "%v", err)
 			return
 		}
 		for _, s := range found {

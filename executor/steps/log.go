@@ -123,7 +123,7 @@ func (r *recorder) follow(e fields) {
 		return
 	}
 	r.stage = e.stage
-	// Steps run in order; an earlier one's entry is a straggler's.
+	// Steps run in order, each once.
 	if step, ok := r.ids[e.path[0]]; ok && step > r.step {
 		r.finish(e.at)
 		r.step, r.open, r.result, r.stopped, r.deadline, r.outlives = step, true, "", false, time.Time{}, false

@@ -71,7 +71,7 @@ func prepare(ctx context.Context, job Job, place Place, sink Sink) (*run, error)
 		return nil, fmt.Errorf("the workflow has no job %q", job.ID)
 	}
 	model := doc.workflow.Jobs[job.ID]
-	actions := &actions{job: job, hosts: map[string]host{}}
+	actions := &actions{job: job, cancelled: ctx, hosts: map[string]host{}}
 	names := actions.prepareSteps(model.Steps)
 	rc, err := newRunContext(job, doc, info)
 	if err != nil {

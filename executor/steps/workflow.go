@@ -1,9 +1,11 @@
 package steps
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -112,7 +114,7 @@ type document struct {
 func readDocument(text []byte) (*document, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(text, &root); err != nil {
-		return nil, fmt.Errorf("the workflow isn't valid YAML: %s; correct it there and push again", strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, syntaxError(err)
 	}
 	if len(root.Content) == 0 || root.Content[0].Kind != yaml.MappingNode {
 		return nil, errors.New("line 1: the workflow is empty or no mapping: it needs at least on: and jobs:")
@@ -139,10 +141,25 @@ func readDocument(text []byte) (*document, error) {
 		id := jobs.Content[i].Value
 		doc.order = append(doc.order, id)
 		if _, err := combinations(workflow.Jobs[id]); err != nil {
-			return nil, fmt.Errorf("line %d: strategy.matrix of job %s: %w", jobs.Content[i].Line, id, err)
+			return nil, fmt.Errorf("line %d: strategy.matrix of job %s can't be read (%w): each key needs a list of values, include and exclude lists of mappings", jobs.Content[i].Line, id, err)
 		}
 	}
 	return doc, nil
+}
+
+// syntaxError says in the order of other findings what yaml says, with the
+// usual reason where it is cryptic.
+func syntaxError(err error) error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	line, rest, ok := strings.Cut(text, ": ")
+	if !ok || !strings.HasPrefix(line, "line ") {
+		line, rest = "line 1", text
+	}
+	hint := "check the indentation there and above"
+	if strings.Contains(rest, "cannot start any token") {
+		hint = "indent with spaces, not tabs, and quote values that begin with @, ` or %"
+	}
+	return fmt.Errorf("%s: the workflow isn't valid YAML (%s): %s", line, rest, hint)
 }
 
 // decodeError turns yaml's list of type errors into sentences.
@@ -205,15 +222,28 @@ func child(node *yaml.Node, key string) *yaml.Node {
 }
 
 // findings collects what is wrong with a workflow, so that all is shown at once.
-type findings []error
+type findings []finding
 
-func (f *findings) add(node *yaml.Node, format string, args ...any) {
-	*f = append(*f, fmt.Errorf("line %d: "+format, append([]any{node.Line}, args...)...))
+type finding struct {
+	line int
+	text string
 }
 
-func (f findings) err() error { return errors.Join(f...) }
+func (f *findings) add(node *yaml.Node, format string, args ...any) {
+	*f = append(*f, finding{node.Line, fmt.Sprintf(format, args...)})
+}
 
-var jobID = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+// err joins the findings in the order of their lines; nil when there are none.
+func (f findings) err() error {
+	slices.SortStableFunc(f, func(a, b finding) int { return cmp.Compare(a.line, b.line) })
+	var all []error
+	for _, found := range f {
+		all = append(all, fmt.Errorf("line %d: %s", found.line, found.text))
+	}
+	return errors.Join(all...)
+}
+
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 
 func (f *findings) structure(root *yaml.Node) {
 	f.environment(child(root, "env"))
@@ -225,7 +255,7 @@ func (f *findings) structure(root *yaml.Node) {
 	for i := 0; i+1 < len(jobs.Content); i += 2 {
 		key, job := jobs.Content[i], jobs.Content[i+1]
 		switch {
-		case !jobID.MatchString(key.Value):
+		case !identifier.MatchString(key.Value):
 			f.add(key, "job id %q: only letters, digits, - and _, and no digit or - at the start", key.Value)
 		case job.Kind != yaml.MappingNode:
 			f.add(key, "job %s is no mapping: it needs runs-on: and steps:", key.Value)
@@ -323,8 +353,6 @@ func (f *findings) minutes(node *yaml.Node) {
 	}
 }
 
-var stepID = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
-
 func (f *findings) step(job string, step *yaml.Node, ids map[string]int) {
 	if step.Kind != yaml.MappingNode {
 		f.add(step, "a step of job %s is no mapping: it needs run: or uses:", job)
@@ -347,7 +375,7 @@ func (f *findings) step(job string, step *yaml.Node, ids map[string]int) {
 		folded := strings.ToLower(id.Value)
 		if before, ok := ids[folded]; ok {
 			f.add(id, "the step id %q is used already in line %d: ids of a job's steps must differ", id.Value, before)
-		} else if !stepID.MatchString(id.Value) {
+		} else if !identifier.MatchString(id.Value) {
 			f.add(id, "step id %q: only letters, digits, - and _, and no digit or - at the start", id.Value)
 		}
 		ids[folded] = id.Line
