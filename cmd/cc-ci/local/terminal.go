@@ -31,6 +31,7 @@ type Terminal struct {
 	masks   []string // longest first
 	grouped bool     // rows are indented below a group's title
 	began   map[int]time.Time
+	pending string // a step's title, until it is known not to be skipped
 }
 
 var _ executor.Reporter = (*Terminal)(nil)
@@ -87,13 +88,13 @@ func readCommand(line string) (name, text string, ok bool) {
 	return name, text, found
 }
 
-// StepStarted prints a step's name.
+// StepStarted prints a step's name, with the step's first line.
 func (t *Terminal) StepStarted(step int, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.grouped = false
 	t.began[step] = at
-	t.print(t.style.bold, "▶ "+t.name(step))
+	t.pending = "▶ " + t.name(step)
 }
 
 // StepFinished prints how a step ended and how long it took.
@@ -106,6 +107,7 @@ func (t *Terminal) StepFinished(step int, at time.Time, result executor.Result) 
 	case executor.Success:
 		sign, colour = "✓", t.style.green
 	case executor.Skipped:
+		t.pending = ""
 		t.print(t.style.dim, "○ "+t.name(step)+" (skipped)")
 		return
 	case executor.Cancelled:
@@ -177,6 +179,10 @@ func (t *Terminal) masked(line string) string {
 }
 
 func (t *Terminal) print(style, line string) {
+	if title := t.pending; title != "" {
+		t.pending = ""
+		t.print(t.style.bold, title)
+	}
 	indent, reset := "", ""
 	if t.grouped {
 		indent = "  "

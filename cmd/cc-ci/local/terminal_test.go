@@ -34,6 +34,7 @@ func TestTerminalPrintsAJob(t *testing.T) {
 		p.StepStarted(1, at)
 		p.Row(at, "::error::it broke")
 		p.StepFinished(1, at.Add(time.Second), executor.Failure)
+		p.StepStarted(2, at)
 		p.StepFinished(2, at, executor.Skipped)
 		p.StepStarted(3, at)
 		p.StepFinished(3, at, executor.Cancelled)
