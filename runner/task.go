@@ -8,8 +8,8 @@ import (
 
 	runnerv1 "code.gitea.io/actions-proto-go/runner/v1"
 	"git.autonomic.zone/recipe-maintainers/cc-ci/executor"
-	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/types/known/structpb"
+	"gopkg.in/yaml.v3"
 )
 
 // assignment is a task in the executor's words.

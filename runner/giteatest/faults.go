@@ -1,6 +1,7 @@
 package giteatest
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -51,6 +52,17 @@ func Status(code int) Fault {
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(code)
 		w.Write([]byte("<html>" + http.StatusText(code)))
+	}
+}
+
+// Fail answers with an error of Gitea's own: a gRPC status in the text of an
+// error without a code.
+func Fail(code, text string) Fault {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		message, _ := json.Marshal(map[string]string{"code": "unknown", "message": grpcError(code, text).Error()})
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusInternalServerError)
+		w.Write(message)
 	}
 }
 

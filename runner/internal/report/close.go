@@ -72,8 +72,8 @@ func (r *Reporter) admit(at time.Time, outputs map[string]string) map[string]str
 // Gitea was never sent, and takes no more rows.
 func (r *Reporter) lastWords(at time.Time, out executor.Outcome) {
 	r.mu.Lock()
-	r.states.close(at, out.Result, r.rows.next)
 	r.rows.sayCut(at)
+	r.states.close(at, out.Result, r.rows.next)
 	needed := r.offered >= r.rows.next
 	r.mu.Unlock()
 	if needed {

@@ -12,8 +12,8 @@ import (
 
 // sendStates sends the steps' states when one has changed, and in any case at
 // each heartbeat: that keeps Gitea from taking the job for dead, and its answer
-// is the only way to learn of a cancellation. It ends when the Reporter closes
-// or Gitea doesn't know the job any more.
+// is the only way to learn of a cancellation. It ends when the Reporter closes,
+// when ctx ends in mid-call, or when Gitea doesn't know the job any more.
 func (r *Reporter) sendStates(ctx context.Context) {
 	troubles := outage{log: r.opts.Log, what: "the steps' states"}
 	for {
@@ -21,6 +21,9 @@ func (r *Reporter) sendStates(ctx context.Context) {
 			return
 		}
 		answer, err := r.gitea.UpdateTask(ctx, &runnerv1.UpdateTaskRequest{State: r.snapshot()})
+		if ctx.Err() != nil {
+			return
+		}
 		troubles.note(err)
 		switch {
 		case gitea.Final(err):

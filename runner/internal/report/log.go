@@ -11,8 +11,8 @@ import (
 	"git.autonomic.zone/recipe-maintainers/cc-ci/runner/internal/gitea"
 )
 
-// sendLog sends rows when they are due until the Reporter closes, or until Gitea
-// takes no more of them.
+// sendLog sends rows when they are due until the Reporter closes, until ctx ends
+// in mid-call, or until Gitea takes no more of them.
 //
 //  1. Ask how long until rows are due, and up to which.
 //  2. Wait that long, or until something changes; then ask again.
@@ -32,6 +32,9 @@ func (r *Reporter) sendLog(ctx context.Context) {
 		}
 		last = time.Now()
 		err := r.sendRows(ctx, limit, false)
+		if ctx.Err() != nil {
+			return
+		}
 		r.passOn(err)
 		troubles.note(err)
 		switch {

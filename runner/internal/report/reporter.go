@@ -44,7 +44,7 @@ var DefaultPace = Pace{
 	Heartbeat: 2 * time.Second,
 	Retry:     250 * time.Millisecond,
 	RetryMax:  10 * time.Second,
-	Grace:     5 * time.Second,
+	Grace:     10 * time.Second,
 }
 
 // Options say whose log and states are sent, and how.
@@ -174,6 +174,7 @@ func (r *Reporter) full() bool {
 // StepStarted tells that a step begins: later rows are its.
 func (r *Reporter) StepStarted(step int, at time.Time) {
 	r.mu.Lock()
+	r.rows.sayCut(at)
 	changed := r.states.start(step, at, r.rows.next)
 	r.mu.Unlock()
 	r.changed(changed)
@@ -182,6 +183,7 @@ func (r *Reporter) StepStarted(step int, at time.Time) {
 // StepFinished tells how a step ended.
 func (r *Reporter) StepFinished(step int, at time.Time, result executor.Result) {
 	r.mu.Lock()
+	r.rows.sayCut(at)
 	changed := r.states.finish(step, at, result, r.rows.next)
 	r.mu.Unlock()
 	r.changed(changed)

@@ -501,3 +501,44 @@ func TestStepsShowAtOnce(t *testing.T) {
 	r.server.Await("the second step's row", func() bool { return len(r.server.Page(r.task).Rows) == 4 })
 	r.end(executor.Outcome{Result: executor.Success})
 }
+
+// A log that Gitea doesn't take doesn't fill the memory: rows are cut, and the
+// log says how many, where they would be.
+func TestRowsAreCutWhenGiteaIsAway(t *testing.T) {
+	r := begin(t, giteatest.V1_24, 1, quick)
+	r.server.Away(giteatest.Drop)
+	r.StepStarted(0, time.Now())
+	line := strings.Repeat("x", 60<<10)
+	const count = 450
+	for range count {
+		r.rows(line)
+	}
+	r.server.Back()
+	page := r.end(executor.Outcome{Result: executor.Failure})
+	rows := page.Steps[0].Rows
+	whole := slices.IndexFunc(rows, func(row string) bool { return row != line })
+	want := fmt.Sprintf("[cc-ci] %d rows are missing here: Gitea took the log more slowly than it was written", count-whole)
+	if whole < 350 || rows[whole] != want {
+		t.Errorf("after %d of %d rows the log says %.100q, want %q", whole, len(rows), rows[max(whole, 0)], want)
+	}
+}
+
+// Rows that Gitea lost long after it took them can't be had again; others stand
+// in their places, so that each later row stays with its step.
+func TestRowsLostLongAgoKeepTheirPlace(t *testing.T) {
+	r := begin(t, giteatest.V1_24, 1, quick)
+	line := strings.Repeat("x", 60<<10)
+	const count = 64
+	for range count {
+		r.rows(line)
+	}
+	r.StepStarted(0, time.Now())
+	r.server.Await("all rows", func() bool { return len(r.server.Page(r.task).Rows) == count })
+	r.server.Forget(r.task, 1)
+	r.rows("in the step")
+	page := r.end(executor.Outcome{Result: executor.Failure})
+	if len(page.SetUp) != count || page.SetUp[1] != "[cc-ci] Gitea lost this row" || page.SetUp[count-1] != line {
+		t.Errorf("%d rows of the set-up, the second %.40q, the last %.40q", len(page.SetUp), page.SetUp[1], page.SetUp[count-1])
+	}
+	same(t, "rows of the step", withoutOwn(page.Steps[0].Rows), "in the step")
+}

@@ -57,7 +57,7 @@ type batch struct {
 func (b batch) end() int64 { return b.first + b.count }
 
 // add appends a row. When Gitea is too far behind it counts the row as cut
-// instead, and the next row that finds a place says how many were.
+// instead; sayCut, or the next row that finds a place, tells how many were.
 func (r *rows) add(at time.Time, content string) {
 	if r.bytes-r.keptAcked() > heldBytes {
 		r.cut++
