@@ -20,24 +20,38 @@ import (
 // meanwhile. When one of the two fails, the other is given up.
 func (r *run) prepare(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return r.startSandbox(ctx) })
+	deployed := make(chan struct{}) // closed once the app's networks are there
+	group.Go(func() error { return r.makeSandbox(ctx, deployed) })
 	if r.app != nil {
-		group.Go(func() error { return r.bringUp(ctx) })
+		group.Go(func() error { return r.bringUp(ctx, deployed) })
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	return r.joinNetworks(ctx)
+	return group.Wait()
 }
 
 // bringUp is deploy → converge → route.
-func (r *run) bringUp(ctx context.Context) error {
-	for _, phase := range []func(context.Context) error{r.deploy, r.converge, r.route} {
-		if err := phase(ctx); err != nil {
-			return err
-		}
+func (r *run) bringUp(ctx context.Context, deployed chan<- struct{}) error {
+	if err := r.deploy(ctx); err != nil {
+		return err
 	}
-	return nil
+	close(deployed)
+	if err := r.converge(ctx); err != nil {
+		return err
+	}
+	return r.route(ctx)
+}
+
+// makeSandbox starts the container for the steps and lets it join the app's
+// networks as soon as they are there, so that neither is waited for later.
+func (r *run) makeSandbox(ctx context.Context, deployed <-chan struct{}) error {
+	if err := r.startSandbox(ctx); err != nil || r.app == nil {
+		return err
+	}
+	select {
+	case <-deployed:
+		return r.joinNetworks(ctx)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (r *run) deploy(ctx context.Context) error {
@@ -165,7 +179,7 @@ func isInfraRoute(err error) bool {
 		(errors.As(err, &refused) && refused.Op == "dial")
 }
 
-// startSandbox makes the container for the steps, while the app converges.
+// startSandbox makes the container for the steps.
 func (r *run) startSandbox(ctx context.Context) error {
 	spec := sandbox.Spec{
 		Image:         r.image,
@@ -224,9 +238,6 @@ func (r *run) sandboxFault(err error) error {
 // joinNetworks lets the steps reach the app's services by name. The proxy
 // network, where other jobs live, is never joined.
 func (r *run) joinNetworks(ctx context.Context) error {
-	if r.app == nil {
-		return nil
-	}
 	var names []string
 	for _, network := range r.app.Networks {
 		names = append(names, network.Name)

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"git.autonomic.zone/recipe-maintainers/cc-ci/executor/sandbox"
@@ -31,7 +32,11 @@ var (
 )
 
 // Environ is the image's environment with the sandbox's own on top.
-func (p place) Environ() map[string]string { return p.Sandbox.Env() }
+func (p place) Environ() map[string]string {
+	env := maps.Clone(p.ImageEnv())
+	maps.Copy(env, p.Env())
+	return env
+}
 
 // sink passes what the steps say on to the job's reporter.
 type sink struct{ report Reporter }
