@@ -16,8 +16,9 @@ import (
 )
 
 // engineUp starts a container engine, clears what an earlier run has left in
-// its data but the images, and makes it a swarm with the proxy network.
-func (l *Lab) engineUp(ctx context.Context) error {
+// its data but the images, and makes it a swarm with the proxy network unless
+// it is to be plain.
+func (l *Lab) engineUp(ctx context.Context, plain bool) error {
 	data := filepath.Join(l.State, "docker")
 	// A swarm that was not left comes back with all its services; networks
 	// come back with addresses that the namespace doesn't have.
@@ -43,7 +44,6 @@ func (l *Lab) engineUp(ctx context.Context) error {
 	}
 	l.dockerd = p
 	l.Facts.DockerHost = "unix://" + socket
-	l.Facts.Proxy = "proxy"
 	if l.docker, err = client.NewClientWithOpts(client.WithHost(l.Facts.DockerHost), client.WithAPIVersionNegotiation()); err != nil {
 		return err
 	}
@@ -57,10 +57,14 @@ func (l *Lab) engineUp(ctx context.Context) error {
 	if err := l.clear(ctx); err != nil {
 		return fmt.Errorf("clear the engine of an earlier run: %w", err)
 	}
+	if plain {
+		return nil
+	}
 	return l.swarmUp(ctx)
 }
 
 func (l *Lab) swarmUp(ctx context.Context) error {
+	l.Facts.Proxy = "proxy"
 	_, err := l.docker.SwarmInit(ctx, swarm.InitRequest{
 		ListenAddr: "127.0.0.1:2377", AdvertiseAddr: "127.0.0.1",
 		DefaultAddrPool: []string{"10.128.0.0/12"}, SubnetSize: 24,

@@ -22,6 +22,10 @@ type Options struct {
 	Traefik bool
 	Gitea   bool
 
+	// Plain leaves the engine as it comes, without swarm mode and the proxy
+	// network; Traefik then can't be.
+	Plain bool
+
 	// Progress is told of long work.
 	Progress *supply.Progress
 }
@@ -46,7 +50,8 @@ type Facts struct {
 	// DockerHost is the engine's address, as in the variable DOCKER_HOST.
 	DockerHost string
 
-	// Proxy is the name of the overlay network that Traefik serves.
+	// Proxy is the name of the overlay network that Traefik serves; empty with
+	// a plain engine.
 	Proxy string
 
 	// Address is the lab's own address, at which both its programs and its
@@ -138,7 +143,7 @@ func (p Place) Up(ctx context.Context, o Options) (*Lab, error) {
 	l := &Lab{Place: p, Facts: Facts{Address: capsule.Address}}
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := o.Progress.Do("starting the engine", func() error { return l.engineUp(gctx) }); err != nil {
+		if err := o.Progress.Do("starting the engine", func() error { return l.engineUp(gctx, o.Plain) }); err != nil {
 			return fmt.Errorf("start the engine: %w", err)
 		}
 		for _, img := range g.Images {

@@ -48,7 +48,8 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&parts, "parts", os.Getenv("CC_CI_LAB_PARTS"),
 		"what to bring up, of engine, traefik and gitea, with commas between; empty means all")
 	options := func() (lab.Options, error) { return lab.ParseParts(parts) }
-	root.AddCommand(execCommand(options), upCommand(options), downCommand(), imageCommand(), toolCommand())
+	root.AddCommand(execCommand(options), upCommand(options), downCommand(), imageCommand(), toolCommand(),
+		demoCommand(), showCommand())
 	return root
 }
 

@@ -157,3 +157,9 @@ func (s *Session) post(ctx context.Context, to string, in, out any) error {
 	req.Header.Set("Content-Type", "application/json")
 	return send(s.http, req, out)
 }
+
+// RunPage is the address of the page of the run whose job has the given page.
+func RunPage(job string) string {
+	run, _, _ := strings.Cut(job, "/jobs/")
+	return run
+}

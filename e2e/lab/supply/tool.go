@@ -61,7 +61,7 @@ func (s *Supply) Tool(ctx context.Context, t Tool) (string, error) {
 		args = append(args, strings.ReplaceAll(f, "%s", strings.TrimPrefix(version, "v")))
 	}
 	name := fmt.Sprintf("%s-%s-%s-%s", t.Name, version, compiler, fingerprint(append(args, string(pins))...))
-	return s.keep("tools", name, fmt.Sprintf("building %s %s", filepath.Base(t.Module), version), func(path string) error {
+	return s.keep("tools", name, fmt.Sprintf("building %s %s", t.Name, version), func(path string) error {
 		_, err := run(ctx, dir, append(t.Env, "GOWORK=off"), "go", append(args, "-o", path, t.Package)...)
 		return err
 	})
