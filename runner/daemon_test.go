@@ -36,7 +36,7 @@ type life struct {
 // live starts a daemon on a new Gitea; change may alter it before.
 func live(t *testing.T, jobs run, change ...func(*life)) *life {
 	t.Helper()
-	server := giteatest.New(t, giteatest.V1_24)
+	server := giteatest.New(t, giteatest.V124)
 	known := server.Enrol("here", "old-label")
 	id := runner.Identity{ID: known.Id, UUID: known.Uuid, Name: known.Name, Token: known.Token, Address: server.URL, Labels: []string{"cc-ci:docker://image"}}
 	l := &life{

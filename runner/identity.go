@@ -147,4 +147,4 @@ func lockHolder(file *os.File) string {
 
 // Release frees the lock. The file stays: removing it would let a third process
 // lock a new file while a second waits for the old one.
-func (l *IdentityLock) Release() error { return l.file.Close() }
+func (l *IdentityLock) Release() { l.file.Close() }

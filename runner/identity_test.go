@@ -68,9 +68,7 @@ func TestAnIdentityHasOneDaemon(t *testing.T) {
 	if _, err := runner.LockIdentity(path); !errors.Is(err, runner.ErrIdentityInUse) {
 		t.Errorf("a second lock: %v", err)
 	}
-	if err := lock.Release(); err != nil {
-		t.Fatal(err)
-	}
+	lock.Release()
 	again, err := runner.LockIdentity(path)
 	if err != nil {
 		t.Fatalf("a lock after the first was released: %v", err)

@@ -3,6 +3,7 @@ package runner_test
 import (
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -26,7 +27,7 @@ func labels(t testing.TB, written ...string) runner.Labels {
 }
 
 func TestRegister(t *testing.T) {
-	server := giteatest.New(t, giteatest.V1_24)
+	server := giteatest.New(t, giteatest.V124)
 	id, err := runner.Register(t.Context(), runner.Registration{
 		Instance: server.URL + "/", Token: giteatest.RegistrationToken, Name: "here", Version: "1",
 		Labels: labels(t, "cc-ci:docker://image"),
@@ -43,12 +44,12 @@ func TestRegister(t *testing.T) {
 }
 
 func TestRegisterErrors(t *testing.T) {
-	server := giteatest.New(t, giteatest.V1_24)
+	server := giteatest.New(t, giteatest.V124)
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	page := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(page.Close)
-	html := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>welcome")) }))
+	html := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>welcome") }))
 	t.Cleanup(html.Close)
 	secure := httptest.NewUnstartedServer(nil)
 	// The handshake is meant to fail.

@@ -179,7 +179,7 @@ func (s *session) execute(ctx context.Context, a assignment, rep executor.Report
 // jobs: also a cancelled job's end must get to Gitea.
 func (s *session) closingContext(jobs context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(jobs))
-	late := time.AfterFunc(s.pace.closing, func() { cancel(errors.New("Gitea was away for too long")) })
+	late := time.AfterFunc(s.pace.closing, func() { cancel(errors.New("no answer from Gitea for too long")) })
 	unhook := context.AfterFunc(jobs, func() {
 		late.Stop()
 		late.Reset(s.pace.closingForced)

@@ -1,7 +1,7 @@
 package giteatest
 
 import (
-	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -43,7 +43,7 @@ func Lose(_ http.ResponseWriter, r *http.Request, next http.Handler) {
 func Garble(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	next.ServeHTTP(httptest.NewRecorder(), r)
 	w.Header().Set("Content-Type", "application/proto")
-	w.Write([]byte("\xff\xff\xff rubbish"))
+	fmt.Fprint(w, "\xff\xff\xff rubbish")
 }
 
 // Status answers as a proxy before Gitea does, with a page.
@@ -51,7 +51,7 @@ func Status(code int) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(code)
-		w.Write([]byte("<html>" + http.StatusText(code)))
+		fmt.Fprint(w, "<html>"+http.StatusText(code))
 	}
 }
 
@@ -59,10 +59,9 @@ func Status(code int) Fault {
 // error without a code.
 func Fail(code, text string) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-		message, _ := json.Marshal(map[string]string{"code": "unknown", "message": grpcError(code, text).Error()})
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusInternalServerError)
-		w.Write(message)
+		fmt.Fprintf(w, `{"code": "unknown", "message": %q}`, grpcError(code, text).Error())
 	}
 }
 

@@ -22,9 +22,9 @@ type Version int
 
 // The versions that differ.
 const (
-	V1_24 Version = 24
-	V1_26 Version = 26
-	V1_27 Version = 27
+	V124 Version = 24
+	V126 Version = 26
+	V127 Version = 27
 )
 
 // Names of the API's methods, for faults and counts.

@@ -157,7 +157,7 @@ func (s *Server) UpdateLog(ctx context.Context, req *connect.Request[runnerv1.Up
 	ack, sent := int64(len(found.rows)), int64(len(req.Msg.Rows))
 	answer := &runnerv1.UpdateLogResponse{AckIndex: ack}
 	nothingNew := sent == 0 || req.Msg.Index > ack || req.Msg.Index+sent <= ack
-	if nothingNew && (s.version < V1_27 || !req.Msg.NoMore || req.Msg.Index > ack) {
+	if nothingNew && (s.version < V127 || !req.Msg.NoMore || req.Msg.Index > ack) {
 		return connect.NewResponse(answer), nil
 	}
 	if found.archived && !nothingNew {

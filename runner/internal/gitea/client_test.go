@@ -13,7 +13,7 @@ import (
 
 func open(t *testing.T) (*giteatest.Server, *gitea.Client) {
 	t.Helper()
-	server := giteatest.New(t, giteatest.V1_24)
+	server := giteatest.New(t, giteatest.V124)
 	known := server.Enrol("test", "cc-ci")
 	client, err := gitea.New(gitea.Options{Address: server.URL, UUID: known.Uuid, Token: known.Token, Version: "1"})
 	if err != nil {
@@ -76,7 +76,9 @@ func TestErrors(t *testing.T) {
 		{"a log that was closed", func(t *testing.T) error {
 			server, client := open(t)
 			id := server.Queue(giteatest.Job{})
-			client.Fetch(t.Context(), 0)
+			if _, _, err := client.Fetch(t.Context(), 0); err != nil {
+				return err
+			}
 			server.GiveUp(id)
 			_, err := client.UpdateLog(t.Context(), &runnerv1.UpdateLogRequest{TaskId: id, Rows: []*runnerv1.LogRow{{Content: "x"}}})
 			return err

@@ -15,21 +15,21 @@ import (
 // try.
 var (
 	// ErrUnreachable: no answer came from the address.
-	ErrUnreachable = errors.New("Gitea can't be reached: check the address, and that Gitea runs")
+	ErrUnreachable = errors.New("can't reach Gitea: check the address, and that Gitea runs")
 	// ErrCertificate: the address answers, but isn't trusted.
-	ErrCertificate = errors.New("Gitea's certificate is not trusted: name its authority's file with ca_file")
+	ErrCertificate = errors.New("the certificate of this Gitea is not trusted: name its authority's file with instance_ca_file")
 	// ErrNotGitea: something answers that doesn't speak the Actions protocol.
 	ErrNotGitea = errors.New("this is no Gitea with Actions: check the address (with its path, if it has one) and that [actions] ENABLED is true in Gitea's app.ini")
 	// ErrTokenUnknown: the registration token isn't one of this instance.
-	ErrTokenUnknown = errors.New("Gitea does not know this registration token: copy it again from Settings → Actions → Runners → Create new runner")
+	ErrTokenUnknown = errors.New("the registration token is unknown to Gitea: copy it again from Settings → Actions → Runners → Create new runner")
 	// ErrTokenInvalidated: a newer registration token has replaced this one.
 	ErrTokenInvalidated = errors.New("a newer registration token has replaced this one: copy the present one from Settings → Actions → Runners → Create new runner")
 	// ErrUnregistered: the runner was deleted in Gitea, or its identity is wrong.
-	ErrUnregistered = errors.New("Gitea does not know this runner any more: move the identity file away and run cc-ci register")
+	ErrUnregistered = errors.New("this runner is not known to Gitea any more: move the identity file away and run cc-ci register")
 	// ErrArchived: the task's log was closed; no further rows can be stored.
-	ErrArchived = errors.New("Gitea has closed the job's log")
+	ErrArchived = errors.New("the job's log was closed by Gitea")
 	// ErrTaskGone: the task was deleted, or belongs to another runner.
-	ErrTaskGone = errors.New("Gitea does not know the job any more")
+	ErrTaskGone = errors.New("the job is not known to Gitea any more")
 )
 
 // Final reports whether trying the same call again can't help. ErrNotGitea isn't

@@ -16,7 +16,7 @@ import (
 // secrets set. The time of the calls to a fake Gitea in the same process is in
 // cpu-µs/row, which is the processor's time of both.
 func BenchmarkRow(b *testing.B) {
-	r := begin(b, giteatest.V1_27, 1, report.DefaultPace)
+	r := begin(b, giteatest.V127, 1, report.DefaultPace)
 	for i := range 50 {
 		r.Mask(fmt.Sprintf("%c%dsecret-value-%d", 'a'+i%26, i, i*7919))
 	}
@@ -28,7 +28,7 @@ func BenchmarkRow(b *testing.B) {
 	for b.Loop() {
 		r.Row(time.Now(), line)
 	}
-	r.Close(b.Context(), executor.Outcome{Result: executor.Success})
+	r.end(executor.Outcome{Result: executor.Success})
 	b.ReportMetric(float64((processorTime(b)-before).Nanoseconds())/1000/float64(b.N), "cpu-µs/row")
 }
 

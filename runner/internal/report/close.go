@@ -113,7 +113,7 @@ func (r *Reporter) closeState(ctx context.Context, final *runnerv1.TaskState, ou
 		return fmt.Errorf("sending the job's result: %w", err)
 	}
 	if len(outputs) > 0 {
-		return fmt.Errorf("Gitea took the job's result, but not the outputs %q", slices.Sorted(maps.Keys(outputs)))
+		return fmt.Errorf("the job's result is told, but Gitea did not take the outputs %q", slices.Sorted(maps.Keys(outputs)))
 	}
 	return nil
 }

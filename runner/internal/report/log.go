@@ -140,7 +140,7 @@ func (r *Reporter) sendRows(ctx context.Context, limit int64, noMore bool) error
 
 // errNoProgress: Gitea answered, and has no more rows than before. It is right
 // to try again, from where Gitea is, but not at once.
-var errNoProgress = errors.New("Gitea took no row")
+var errNoProgress = errors.New("no row was taken")
 
 // passOn lets the states go that wait for rows to be sent; after an error too,
 // since a state without its rows is better than none.

@@ -236,7 +236,7 @@ func TestRowsLieWhereTheyBelong(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			r := begin(t, giteatest.V1_24, c.steps, idle)
+			r := begin(t, giteatest.V124, c.steps, idle)
 			page := r.end(executor.Outcome{Result: c.job(r)})
 			same(t, "Set up job", page.SetUp, c.setUp...)
 			for i, want := range c.each {
@@ -286,7 +286,7 @@ func TestRowsAreMendedAndMasked(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			r := begin(t, giteatest.V1_24, 0, quick)
+			r := begin(t, giteatest.V124, 0, quick)
 			r.Mask("s3cret", "BEGIN KEY\nEND KEY")
 			r.rows(c.line, "end")
 			page := r.end(executor.Outcome{Result: executor.Success})
@@ -299,7 +299,7 @@ func TestRowsAreMendedAndMasked(t *testing.T) {
 // The newest row is kept back until the end, which Gitea before 1.27 ignores
 // when it brings no new row.
 func TestTheNewestRowIsKeptBack(t *testing.T) {
-	r := begin(t, giteatest.V1_24, 1, idle)
+	r := begin(t, giteatest.V124, 1, idle)
 	r.rows("first")
 	r.server.Await("the first row, at once", func() bool { return len(r.server.Page(r.task).Rows) == 1 })
 	r.rows("second", "third")
@@ -314,7 +314,7 @@ func TestTheNewestRowIsKeptBack(t *testing.T) {
 }
 
 func TestTheLogsEndReachesEveryGitea(t *testing.T) {
-	for _, version := range []giteatest.Version{giteatest.V1_24, giteatest.V1_26, giteatest.V1_27} {
+	for _, version := range []giteatest.Version{giteatest.V124, giteatest.V126, giteatest.V127} {
 		for _, faults := range []struct {
 			what string
 			next []giteatest.Fault
@@ -346,14 +346,14 @@ func TestTheLogsEndReachesEveryGitea(t *testing.T) {
 
 // A job without a word still closes its log.
 func TestAJobWithoutRows(t *testing.T) {
-	r := begin(t, giteatest.V1_24, 0, quick)
+	r := begin(t, giteatest.V124, 0, quick)
 	page := r.end(executor.Outcome{Result: executor.Success})
 	same(t, "rows", page.Rows, "The job has ended: success")
 }
 
 // Every row arrives once and in order, whatever happens to the calls.
 func TestNoRowIsLostOrDoubled(t *testing.T) {
-	r := begin(t, giteatest.V1_24, 0, quick)
+	r := begin(t, giteatest.V124, 0, quick)
 	r.server.Fault(giteatest.UpdateLog, giteatest.Fine, giteatest.Lose, giteatest.Drop, giteatest.Garble,
 		giteatest.Status(500), giteatest.Lose, giteatest.Fine, giteatest.Lose, giteatest.Drop)
 	const count = 30_000
@@ -373,7 +373,7 @@ func TestNoRowIsLostOrDoubled(t *testing.T) {
 
 // A Gitea that lost rows it had acknowledged gets them again.
 func TestRowsGiteaLostAreSentAgain(t *testing.T) {
-	r := begin(t, giteatest.V1_24, 1, quick)
+	r := begin(t, giteatest.V124, 1, quick)
 	r.StepStarted(0, time.Now())
 	r.rows("one", "two", "three")
 	r.server.Await("three rows", func() bool { return len(r.server.Page(r.task).Rows) == 3 })
@@ -387,7 +387,7 @@ func TestRowsGiteaLostAreSentAgain(t *testing.T) {
 
 // The job's end is tried until Gitea is back.
 func TestTheEndOutlastsAnAbsentGitea(t *testing.T) {
-	r := begin(t, giteatest.V1_24, 1, quick)
+	r := begin(t, giteatest.V124, 1, quick)
 	r.StepStarted(0, time.Now())
 	r.rows("one")
 	r.server.Away(giteatest.Status(502))
@@ -406,7 +406,7 @@ func TestTheEndOutlastsAnAbsentGitea(t *testing.T) {
 
 // Close gives up with its context, and says what is missing.
 func TestTheEndHasABound(t *testing.T) {
-	r := begin(t, giteatest.V1_24, 0, quick)
+	r := begin(t, giteatest.V124, 0, quick)
 	r.server.Away(giteatest.Drop)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	r.rows("one")
@@ -434,7 +434,7 @@ func TestGiteaStopsTheJob(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			r := begin(t, giteatest.V1_24, 1, quick)
+			r := begin(t, giteatest.V124, 1, quick)
 			r.rows("one")
 			c.stop(r)
 			<-r.job.Done()
@@ -444,14 +444,14 @@ func TestGiteaStopsTheJob(t *testing.T) {
 			}
 			r.rows("teardown")
 			// Whether Gitea takes the rest isn't said here: only that Close ends.
-			r.Close(t.Context(), executor.Outcome{Result: executor.Cancelled})
+			_ = r.Close(t.Context(), executor.Outcome{Result: executor.Cancelled})
 		})
 	}
 }
 
 // After a cancellation Gitea still takes rows, and gets them to the last.
 func TestACancelledJobsLogIsWhole(t *testing.T) {
-	r := begin(t, giteatest.V1_24, 0, quick)
+	r := begin(t, giteatest.V124, 0, quick)
 	r.rows("one")
 	r.server.Cancel(r.task)
 	<-r.job.Done()
@@ -462,7 +462,7 @@ func TestACancelledJobsLogIsWhole(t *testing.T) {
 
 // Outputs are there before the result, which starts the jobs that need them.
 func TestOutputs(t *testing.T) {
-	r := begin(t, giteatest.V1_24, 0, quick)
+	r := begin(t, giteatest.V124, 0, quick)
 	r.server.Fault(giteatest.UpdateTask, giteatest.Lose, giteatest.Drop)
 	r.rows("one")
 	page := r.end(executor.Outcome{Result: executor.Success, Outputs: map[string]string{
@@ -479,7 +479,7 @@ func TestOutputs(t *testing.T) {
 
 // States are sent when steps change, without waiting for a heartbeat.
 func TestStepsShowAtOnce(t *testing.T) {
-	r := begin(t, giteatest.V1_24, 2, idle)
+	r := begin(t, giteatest.V124, 2, idle)
 	step := func(index int) giteatest.Step {
 		if page := r.server.Page(r.task); len(page.Steps) > index {
 			return page.Steps[index]
@@ -505,7 +505,7 @@ func TestStepsShowAtOnce(t *testing.T) {
 // A log that Gitea doesn't take doesn't fill the memory: rows are cut, and the
 // log says how many, where they would be.
 func TestRowsAreCutWhenGiteaIsAway(t *testing.T) {
-	r := begin(t, giteatest.V1_24, 1, quick)
+	r := begin(t, giteatest.V124, 1, quick)
 	r.server.Away(giteatest.Drop)
 	r.StepStarted(0, time.Now())
 	line := strings.Repeat("x", 60<<10)
@@ -526,7 +526,7 @@ func TestRowsAreCutWhenGiteaIsAway(t *testing.T) {
 // Rows that Gitea lost long after it took them can't be had again; others stand
 // in their places, so that each later row stays with its step.
 func TestRowsLostLongAgoKeepTheirPlace(t *testing.T) {
-	r := begin(t, giteatest.V1_24, 1, quick)
+	r := begin(t, giteatest.V124, 1, quick)
 	line := strings.Repeat("x", 60<<10)
 	const count = 64
 	for range count {
