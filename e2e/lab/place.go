@@ -66,8 +66,14 @@ func repository() (string, error) {
 	}
 }
 
-// Cache is the folder of what is made once for all labs of the repository.
-func (p Place) Cache() string { return filepath.Join(p.Repo, ".cache") }
+// Cache is the folder of what is made once for all labs: .cache in the
+// repository, or the one named by CC_CI_LAB_CACHE, which clones may share.
+func (p Place) Cache() string {
+	if dir := os.Getenv("CC_CI_LAB_CACHE"); filepath.IsAbs(dir) {
+		return dir
+	}
+	return filepath.Join(p.Repo, ".cache")
+}
 
 // Capsule describes the capsule that the lab runs in.
 func (p Place) Capsule() capsule.Spec {

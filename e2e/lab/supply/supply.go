@@ -53,7 +53,9 @@ func (s *Supply) keep(dir, name, telling string, make func(path string) error) (
 		return "", fmt.Errorf("%s: %w", telling, err)
 	}
 	if err := os.Rename(made, path); err != nil {
-		return "", err
+		if _, other := os.Stat(path); other != nil {
+			return "", err
+		} // else another process has made it meanwhile
 	}
 	return path, nil
 }
