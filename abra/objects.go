@@ -155,8 +155,10 @@ func (o *objects) secret(key string, s types.SecretConfig) error {
 	if s.TemplateDriver != "" {
 		spec.Templating = &swarm.Driver{Name: s.TemplateDriver}
 	}
-	if s.External.External {
-		value, err := o.value(key, spec.Name)
+	if value, ok := o.given(key, spec.Name); ok {
+		spec.Data = []byte(value)
+	} else if s.External.External {
+		value, err := o.generate(key)
 		if err != nil {
 			return err
 		}
@@ -168,25 +170,31 @@ func (o *objects) secret(key string, s types.SecretConfig) error {
 	return nil
 }
 
-// value is the given or a generated value of an external secret.
-func (o *objects) value(key, name string) (string, error) {
-	where := at("", "secrets", key)
+// given is the value that the job gives for a secret, by the key or by the
+// short form of its name.
+func (o *objects) given(key, name string) (value string, ok bool) {
 	for _, given := range slices.Sorted(maps.Keys(o.options.Secrets)) {
 		if !sameSecret(given, key) && !sameSecret(given, o.short(name)) {
 			continue
 		}
 		o.used[given] = true
-		value := o.options.Secrets[given]
+		value = o.options.Secrets[given]
 		if len(value) == 0 || len(value) >= maxSecret {
-			o.put(Error, ruleSecrets, where, "", "the value given has %d bytes; Swarm takes from 1 to %d", len(value), maxSecret-1)
+			o.put(Error, ruleSecrets, at("", "secrets", key), "see whether the repository has the secret that "+settingOf(key)+" is set from",
+				"the value given has %d bytes; Swarm takes from 1 to %d", len(value), maxSecret-1)
 		}
-		return value, nil
+		return value, true
 	}
+	return "", false
+}
+
+// generate makes the value of an external secret that the job doesn't give.
+func (o *objects) generate(key string) (string, error) {
 	variable := o.versionVariable(key)
 	modifiers := o.env.Modifiers(variable)
 	if modifiers["generate"] == "false" {
 		setting := settingOf(key)
-		o.put(Error, ruleSecrets, where, fmt.Sprintf("add a secret to the repository and to the job's env: %s: ${{ secrets.%s }}", setting, strings.ToUpper(key)),
+		o.put(Error, ruleSecrets, at("", "secrets", key), fmt.Sprintf("add a secret to the repository and to the job's env: %s: ${{ secrets.%s }}", setting, strings.ToUpper(key)),
 			"%s says generate=false, so its value must be given", variable)
 		return "", nil
 	}

@@ -174,6 +174,23 @@ func TestSecrets(t *testing.T) {
 			t.Errorf("the secret is %q, generated are %q", app.Secrets[0].Data, app.Generated)
 		}
 	})
+	t.Run("a value given stands before the recipe's own file", func(t *testing.T) {
+		recipe := write(t, map[string]string{".env.sample": "", "compose.yml": "version: '3.8'\nservices:\n  app: {image: 'a:1', secrets: [some-key]}\nsecrets: {some-key: {file: key}}\n", "key": "x"})
+		app, findings, err := recipe.Resolve(abra.Options{Domain: domain, Secrets: map[string]string{"SOME_KEY": "given"}})
+		if err != nil || app == nil {
+			t.Fatal(err, list(findings))
+		}
+		if string(app.Secrets[0].Data) != "given" {
+			t.Errorf("the secret is %q", app.Secrets[0].Data)
+		}
+	})
+	t.Run("a value that is empty is refused", func(t *testing.T) {
+		recipe := write(t, map[string]string{".env.sample": "SECRET_KEY_VERSION=v1", "compose.yml": compose})
+		app, findings, err := recipe.Resolve(abra.Options{Domain: domain, Secrets: map[string]string{"key": ""}})
+		if err != nil || app != nil || !strings.Contains(list(findings), "has 0 bytes") {
+			t.Error(err, list(findings))
+		}
+	})
 	t.Run("without randomness there is an error, not a weak secret", func(t *testing.T) {
 		recipe := write(t, map[string]string{".env.sample": "SECRET_KEY_VERSION=v1", "compose.yml": compose})
 		if _, _, err := recipe.Resolve(abra.Options{Domain: domain, Random: strings.NewReader("")}); err == nil {
