@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -138,6 +140,39 @@ func newOwner(t *testing.T, engine *swarm.Engine) swarm.Owner {
 
 func name(o swarm.Owner) string { return strings.ReplaceAll(o.Slug, "-", "_") + "_ci_test" }
 
+// census returns every object of the engine that may be of the owners: other
+// tests share it, so only what is named after an owner counts, and volumes that
+// are named after nobody.
+func census(t *testing.T, engine *swarm.Engine, owners ...swarm.Owner) swarm.Census {
+	t.Helper()
+	all, err := engine.CensusAll(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(all, func(object swarm.Object) bool {
+		if object.Kind == swarm.KindVolume && len(object.Name) == 64 {
+			return false
+		}
+		return !slices.ContainsFunc(owners, func(o swarm.Owner) bool {
+			return strings.HasPrefix(object.Name, name(o)) || strings.HasPrefix(object.Name, o.Slug)
+		})
+	})
+}
+
+// wantGone fails the test if there is more of the owners than before. Volumes
+// without a name may be of other tests, so they are given time to go.
+func wantGone(t *testing.T, engine *swarm.Engine, before swarm.Census, owners ...swarm.Owner) {
+	t.Helper()
+	rest := census(t, engine, owners...).Without(before)
+	for deadline := time.Now().Add(time.Minute); len(rest) > 0; rest = census(t, engine, owners...).Without(before) {
+		if time.Now().After(deadline) || rest[0].Kind != swarm.KindVolume || len(rest[0].Name) != 64 {
+			t.Errorf("left behind:\n%s", rest)
+			return
+		}
+		<-time.After(time.Second)
+	}
+}
+
 // service makes the spec of a service of the test image with one network, the
 // stack's default.
 func service(o swarm.Owner, short string, env ...string) swarmapi.ServiceSpec {
@@ -193,4 +228,89 @@ func fullStack(o swarm.Owner) swarm.Stack {
 	db.TaskTemplate.Networks[0].Target = name(o) + "_internal"
 	s.Services = []swarmapi.ServiceSpec{app, db}
 	return s
+}
+
+// An engine that jobs cannot use is told apart, with what to do about it.
+func TestCheck(t *testing.T) {
+	engine := lab(t)
+	o := newOwner(t, engine)
+	if _, err := engine.CreateNetwork(t.Context(), o, o.Slug); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, proxy string
+		want        error
+		says        string
+	}{
+		{"the lab's own network is fine", "proxy", nil, ""},
+		{"without Traefik no network is asked for", "", nil, ""},
+		{"a network that does not exist", "no-proxy", swarm.ErrNoProxy, "docker network create --driver overlay"},
+		{"a bridge of this machine only", o.Slug, swarm.ErrWrongProxy, "is a bridge network of scope local"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := engine.Check(t.Context(), test.proxy)
+			if !errors.Is(err, test.want) || err != nil && !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %v, want %v with %q", err, test.want, test.says)
+			}
+		})
+	}
+}
+
+// Where nothing listens, Open says so at once, with the address.
+func TestOpenNothing(t *testing.T) {
+	host := "unix://" + filepath.Join(t.TempDir(), "docker.sock")
+	_, err := swarm.Open(t.Context(), host)
+	if !errors.Is(err, swarm.ErrUnreachable) || !strings.Contains(err.Error(), host) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Images that are here are warm; for one that is not to be had the error names
+// it and the reason.
+func TestPull(t *testing.T) {
+	engine := lab(t)
+	const gone = "127.0.0.1:1/nobody/nothing:1"
+	images := []string{testImage, gone, testImage}
+	missing, err := engine.ImagesMissing(t.Context(), images)
+	if err != nil || len(missing) != 1 || missing[0] != gone {
+		t.Errorf("missing are %v, %v", missing, err)
+	}
+	var said []swarm.PullProgress
+	err = engine.Pull(t.Context(), images, "", func(p swarm.PullProgress) { said = append(said, p) })
+	var e *swarm.ImageError
+	if !errors.As(err, &e) || e.Image != gone || e.Absent || !strings.Contains(err.Error(), "its registry could not be asked") {
+		t.Errorf("got %v", err)
+	}
+	if len(said) != 2 || said[0].Image != testImage || said[0].Status != "warm" || said[1].Status != "pulling" {
+		t.Errorf("it said %v", said)
+	}
+}
+
+// A receipt is one line that counts what was made and names what is left.
+func TestReceipt(t *testing.T) {
+	made := swarm.Census{
+		{Kind: swarm.KindService, ID: "1", Name: "app"}, {Kind: swarm.KindService, ID: "2", Name: "db"},
+		{Kind: swarm.KindVolume, ID: "data", Name: "data"},
+		{Kind: swarm.KindVolume, ID: "0123456789abcdef", Name: "0123456789abcdef", Anonymous: true},
+	}
+	const counted = "receipt: 2 services, 2 volumes (1 anonymous) made; "
+	for _, test := range []struct {
+		name    string
+		receipt swarm.Receipt
+		want    string
+	}{
+		{"nothing left", swarm.Receipt{Made: made, NeighboursUntouched: true}, counted + "all gone; neighbours untouched"},
+		{"neighbours came and went", swarm.Receipt{Made: made}, counted + "all gone"},
+		{"an anonymous volume left", swarm.Receipt{Made: made, Left: made[3:]},
+			counted + "LEFT BEHIND 1 volume (1 anonymous): volume 0123456789ab…"},
+		{"an engine that is away", swarm.Receipt{Made: made, Unknown: true},
+			counted + "the engine did not answer, so what is left is not known"},
+		{"a job without a deployment", swarm.Receipt{}, "receipt: nothing made"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := test.receipt.String(); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
 }

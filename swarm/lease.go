@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,13 +23,17 @@ const (
 	leaseUnlinked = ".new" // a lease file that is not under its name yet
 )
 
+// held keeps the leases of this process until they are released: a lease that
+// nobody refers to any more would be closed, and so unlocked, by the garbage
+// collector, with its job still alive.
+var held sync.Map
+
 // A Lease is leave for a job to have objects on an engine. It is a file that
 // is on disk before the first object exists, and that its holder keeps locked:
 // the kernel frees the lock when the holder dies in any way.
 type Lease struct {
 	path string
 	file *os.File
-	terms
 }
 
 // terms is what a lease file says.
@@ -79,7 +84,8 @@ func TakeLease(dir string, o Owner, stack, workDir string) (*Lease, error) {
 		file.Close()
 		return nil, err
 	}
-	return l, json.Unmarshal(text, &l.terms)
+	held.Store(l, nil)
+	return l, nil
 }
 
 // publish locks and fills the lease's file and gives it its name.
@@ -113,6 +119,7 @@ func (l *Lease) Path() string { return l.path }
 // nothing of the job is left; what is left without a lease is anybody's to
 // reap.
 func (l *Lease) Release() error {
+	defer held.Delete(l)
 	err := os.Remove(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
@@ -129,6 +136,7 @@ func (l *Lease) Release() error {
 // Abandon unlocks the lease but leaves its file, for Reap to find what the
 // holder could not remove.
 func (l *Lease) Abandon() error {
+	defer held.Delete(l)
 	if err := l.file.Close(); err != nil {
 		return fmt.Errorf("abandon the lease %s: %w", l.path, err)
 	}

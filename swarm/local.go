@@ -85,8 +85,10 @@ func (e *Engine) Undo(ctx context.Context, proxy string, say func(string)) error
 	if err != nil {
 		return fmt.Errorf("list services: %w", err)
 	}
-	if len(services) > 0 {
-		return nil
+	for _, service := range services {
+		if joins(service.Spec, found.ID, proxy) {
+			return nil
+		}
 	}
 	say(fmt.Sprintf("Removing the network %q, which was made for this.", proxy))
 	if err := e.removeReleased(ctx, found.ID); err != nil {
@@ -97,7 +99,7 @@ func (e *Engine) Undo(ctx context.Context, proxy string, say func(string)) error
 		return nil
 	}
 	used, err := e.swarmUsed(ctx, found.ID)
-	if err != nil || used {
+	if err != nil || used || len(services) > 0 {
 		return err
 	}
 	say("Turning swarm mode off again.")
