@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/swarm"
@@ -98,7 +98,7 @@ func (e *Engine) Undo(ctx context.Context, proxy string, say func(string)) error
 	if made == madeNetwork {
 		return nil
 	}
-	used, err := e.swarmUsed(ctx, found.ID)
+	used, err := e.swarmUsed(ctx)
 	if err != nil || used || len(services) > 0 {
 		return err
 	}
@@ -112,38 +112,39 @@ func (e *Engine) Undo(ctx context.Context, proxy string, say func(string)) error
 	return nil
 }
 
-// removeReleased removes a network as soon as the engine lets go of it.
+// removeReleased removes a network as soon as the engine lets go of it, and
+// returns when it is gone: the engine lists networks of the swarm a moment
+// longer than they exist, and has several words for either state.
 func (e *Engine) removeReleased(ctx context.Context, id string) error {
 	ctx, stop := context.WithTimeout(ctx, releaseTimeout)
 	defer stop()
 	tick := time.NewTicker(releaseTick)
 	defer tick.Stop()
 	for {
-		err := e.api.NetworkRemove(ctx, id)
-		if err == nil || errdefs.IsNotFound(err) {
+		networks, err := e.api.NetworkList(ctx, network.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("list networks: %w", err)
+		}
+		if !slices.ContainsFunc(networks, func(n network.Summary) bool { return n.ID == id || n.Name == id }) {
 			return nil
 		}
-		// The engine's word for endpoints in use is that it is forbidden.
-		if !errdefs.IsPermissionDenied(err) && !errdefs.IsConflict(err) {
-			return fmt.Errorf("remove the network %s: %w", id, err)
-		}
+		err = e.api.NetworkRemove(ctx, id)
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("remove the network %s: %w", id, err)
+			return fmt.Errorf("remove the network %s: it is still there after %s (%v)", id, releaseTimeout, err)
 		case <-tick.C:
 		}
 	}
 }
 
 // swarmUsed tells whether the swarm holds anything that leaving it would lose.
-// The network removed just now may still be listed.
-func (e *Engine) swarmUsed(ctx context.Context, removed string) (bool, error) {
+func (e *Engine) swarmUsed(ctx context.Context) (bool, error) {
 	networks, err := e.api.NetworkList(ctx, network.ListOptions{})
 	if err != nil {
 		return false, fmt.Errorf("list networks: %w", err)
 	}
 	for _, n := range networks {
-		if n.Scope == "swarm" && !n.Ingress && n.ID != removed {
+		if n.Scope == "swarm" && !n.Ingress {
 			return true, nil
 		}
 	}
