@@ -69,10 +69,6 @@ func (e *Engine) Deploy(ctx context.Context, o Owner, s Stack) (*Deployment, err
 	if s.EndpointMode == "" {
 		s.EndpointMode = e.EndpointMode("auto")
 	}
-	info, err := e.api.Info(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("ask the engine at %s about itself: %w", e.host, err)
-	}
 	ids, err := e.createParts(ctx, o, s)
 	if err != nil {
 		return nil, err
@@ -97,13 +93,23 @@ func (e *Engine) Deploy(ctx context.Context, o Owner, s Stack) (*Deployment, err
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return &Deployment{engine: e, owner: o, stack: s, node: info.Swarm.NodeID, ended: map[string]Attempt{}}, nil
+	return &Deployment{engine: e, owner: o, stack: s, node: ids.node, ended: map[string]Attempt{}}, nil
 }
 
 // partIDs are the ids of what services refer to by name.
 type partIDs struct {
 	networks, secrets, configs map[string]string
 	images                     map[string]string
+	node                       string // the engine's own
+}
+
+// node returns the id of the engine's own node.
+func (e *Engine) node(ctx context.Context) (string, error) {
+	info, err := e.api.Info(ctx)
+	if err != nil {
+		return "", fmt.Errorf("ask the engine at %s about itself: %w", e.host, err)
+	}
+	return info.Swarm.NodeID, nil
 }
 
 // createParts creates what services refer to and looks up what must be there
@@ -143,6 +149,7 @@ func (e *Engine) createParts(ctx context.Context, o Owner, s Stack) (*partIDs, e
 	}
 	ids := &partIDs{networks: map[string]string{}, secrets: map[string]string{}, configs: map[string]string{}}
 	group.Go(func() (err error) { ids.images, err = e.localImages(ctx, s.Services); return })
+	group.Go(func() (err error) { ids.node, err = e.node(ctx); return })
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}

@@ -131,9 +131,11 @@ func newOwner(t *testing.T, engine *swarm.Engine) swarm.Owner {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		if _, err := engine.Teardown(ctx, o); err != nil {
+		receipt, err := engine.Teardown(ctx, o)
+		if err != nil {
 			t.Errorf("tear down %s after the test: %v", o.Slug, err)
 		}
+		t.Logf("torn down after the test in %v: %s", receipt.Took, receipt)
 	})
 	return o
 }

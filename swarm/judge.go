@@ -46,9 +46,9 @@ const (
 	placementGrace = 2 * time.Second
 	resourceGrace  = 20 * time.Second
 	// unprovenRun is how long a task must run to count as ready if no health
-	// check has spoken for it. One whose forerunner failed must outlive that by
-	// as much, up to longestProof.
-	unprovenRun  = time.Second
+	// check has spoken for it: with the looks that follow it makes a second. One
+	// whose forerunner failed must outlive that by as much, up to longestProof.
+	unprovenRun  = time.Second - settle
 	longestProof = 15 * time.Second
 )
 
