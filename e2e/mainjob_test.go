@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	timelineLine = regexp.MustCompile(`^queued \d+\.\d · checkout \d+\.\d · .*converge \d+\.\d · routed \d+\.\d · steps \d+\.\d · teardown \d+\.\d$`)
+	timelineLine = regexp.MustCompile(`^checkout \d+\.\d · .*converge \d+\.\d · routed \d+\.\d · steps \d+\.\d · teardown \d+\.\d$`)
 	addressLine  = regexp.MustCompile(`(?m)^address +(https://\S+)$`)
 )
 

@@ -38,8 +38,6 @@ type Job struct {
 	Dir string
 	// Keep holds the deployment until the job's context ends (cc-ci run --keep).
 	Keep bool
-	// Queued is when the job could first have run; zero when not known.
-	Queued time.Time
 }
 
 // Need is a finished job that this one needs.

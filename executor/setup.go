@@ -29,9 +29,6 @@ func (r *run) announce(ctx context.Context) error {
 	r.log.rowf("recipe  %s", strings.TrimSpace(r.job.Context["repository"]+" "+r.job.Context["ref_name"]+" "+commit))
 	r.log.rowf("address %s", r.url)
 	r.log.report.Flush()
-	if !r.job.Queued.IsZero() {
-		r.timeline.add("queued", max(0, r.began.Sub(r.job.Queued)))
-	}
 	workflow, err := steps.Parse(r.job.Workflow)
 	if err != nil {
 		return asFault("workflow", recipeFault(err, "correct the workflow file and push again", "%v", err))

@@ -209,7 +209,6 @@ func (m *Main) printJob(ctx context.Context, jobs executor.Runner, plan local.Pl
 		m.say("Note: " + note + ".")
 	}
 	began := time.Now()
-	plan.Job.Queued = began
 	outcome := jobs.Run(ctx, plan.Job, terminal)
 	terminal.Finish(outcome, time.Since(began))
 	if code := codeOfResult(outcome.Result); code != ExitSuccess {

@@ -80,7 +80,6 @@ func NewPlan(ctx context.Context, dir string, o Options) (Plan, error) {
 		ActionsURL: "https://github.com",
 		Dir:        dir,
 		Keep:       o.Keep,
-		Queued:     time.Now(),
 	}
 	return Plan{Job: job, File: file, Steps: w.steps, Notes: w.notes}, nil
 }
