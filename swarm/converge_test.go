@@ -16,7 +16,7 @@ import (
 // A deployment that cannot become ready ends with the reason, long before its
 // deadline, and with what the containers left to read.
 func TestVerdicts(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	for _, test := range []struct {
 		name    string
 		make    func(o swarm.Owner) []swarmapi.ServiceSpec
@@ -126,7 +126,7 @@ func explainOrNil(err error) string {
 
 // Services that end, as they should, count as ready.
 func TestDoneIsReady(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	o := newOwner(t, engine)
 	two := uint64(2)
 	job, once := service(o, "job", "MODE=done"), service(o, "once", "MODE=done")
@@ -152,7 +152,7 @@ func TestDoneIsReady(t *testing.T) {
 
 // The deadline's error says what was still missing, and why.
 func TestConvergeDeadline(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	o := newOwner(t, engine)
 	slow := healthy(service(o, "app", "HEALTH=never"))
 	slow.TaskTemplate.ContainerSpec.Healthcheck.Retries = 1000
@@ -179,7 +179,7 @@ func TestConvergeDeadline(t *testing.T) {
 
 // A service that someone removes ends the wait, and so does the teardown.
 func TestConvergeRemoved(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	o := newOwner(t, engine)
 	slow := healthy(service(o, "app", "HEALTH=never"))
 	slow.TaskTemplate.ContainerSpec.Healthcheck.Retries = 1000
@@ -199,7 +199,7 @@ func TestConvergeRemoved(t *testing.T) {
 
 // After an update the old task, still running, does not pass for the new one.
 func TestConvergeUpdate(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	o := newOwner(t, engine)
 	d := deploy(t, engine, o, stack(o, healthy(service(o, "app"))))
 	running, _, err := engine.Client().ServiceInspectWithRaw(t.Context(), name(o)+"_app", swarmapi.ServiceInspectOptions{})

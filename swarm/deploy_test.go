@@ -49,7 +49,7 @@ func explain(err error) string {
 // A deployment with one of everything, a sandbox and a bridge beside it, comes
 // up, and goes without a trace; neighbours stay.
 func TestDeployAndTeardown(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	before := census(t, engine)
 	o := newOwner(t, engine)
 	start := time.Now()
@@ -90,7 +90,7 @@ func TestDeployAndTeardown(t *testing.T) {
 
 // Every object of a job carries the owner's labels, whatever the recipe says.
 func TestLabels(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	o := newOwner(t, engine)
 	s := fullStack(o)
 	forged := map[string]string{swarm.LabelSlug: "other", "com.docker.stack.namespace": "other", "kept": "yes"}
@@ -131,7 +131,7 @@ func TestLabels(t *testing.T) {
 
 // A stack that refers to what is not its own is refused, and leaves nothing.
 func TestBadStack(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	for _, test := range []struct {
 		name  string
 		spoil func(*swarm.Stack)
@@ -161,7 +161,7 @@ func TestBadStack(t *testing.T) {
 
 // Two stacks at once: the teardown of one leaves the other as it is.
 func TestNeighbours(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	stays, goes := newOwner(t, engine), newOwner(t, engine)
 	d := deploy(t, engine, stays, fullStack(stays))
 	deploy(t, engine, goes, fullStack(goes))
@@ -185,7 +185,7 @@ func TestNeighbours(t *testing.T) {
 // A teardown that comes while the stack is still being created, or its
 // containers started, leaves nothing, and late creates undo themselves.
 func TestTeardownInMidDeploy(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	for _, delay := range []time.Duration{0, 5 * time.Millisecond, 15 * time.Millisecond, 200 * time.Millisecond, 700 * time.Millisecond} {
 		t.Run(delay.String(), func(t *testing.T) {
 			before := census(t, engine)

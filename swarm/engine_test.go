@@ -22,6 +22,7 @@ import (
 	"github.com/docker/docker/api/types/mount"
 	swarmapi "github.com/docker/docker/api/types/swarm"
 
+	"git.autonomic.zone/recipe-maintainers/cc-ci/e2e/lab"
 	"git.autonomic.zone/recipe-maintainers/cc-ci/swarm"
 )
 
@@ -33,8 +34,8 @@ const (
 	testRunner  = "test-runner"
 )
 
-// lab opens the engine under test and makes sure of the test images.
-func lab(t *testing.T) *swarm.Engine {
+// connect opens the engine under test and makes sure of the test images.
+func connect(t *testing.T) *swarm.Engine {
 	t.Helper()
 	engine, err := swarm.Open(t.Context(), dockerHost(t))
 	if err != nil {
@@ -50,14 +51,7 @@ func lab(t *testing.T) *swarm.Engine {
 // dockerHost is the address of the engine under test.
 func dockerHost(t *testing.T) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("needs an engine")
-	}
-	host := os.Getenv("DOCKER_HOST")
-	if host == "" {
-		t.Fatal("DOCKER_HOST is not set: run this through make test")
-	}
-	return host
+	return lab.Engine(t)
 }
 
 var (
@@ -234,7 +228,7 @@ func fullStack(o swarm.Owner) swarm.Stack {
 
 // An engine that jobs cannot use is told apart, with what to do about it.
 func TestCheck(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	o := newOwner(t, engine)
 	if _, err := engine.CreateNetwork(t.Context(), o, o.Slug); err != nil {
 		t.Fatal(err)
@@ -270,7 +264,7 @@ func TestOpenNothing(t *testing.T) {
 // Images that are here are warm; for one that is not to be had the error names
 // it and the reason.
 func TestPull(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	const gone = "127.0.0.1:1/nobody/nothing:1"
 	images := []string{testImage, gone, testImage}
 	missing, err := engine.ImagesMissing(t.Context(), images)

@@ -21,7 +21,7 @@ func (s *sayings) say(sentence string) { *s = append(*s, sentence) }
 // What SetUp made is used by a service, then by nobody: only then is it undone.
 // The swarm, which was there before, stays.
 func TestSetUpAndUndo(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	o := newOwner(t, engine)
 	ctx, proxy := t.Context(), o.Slug+"-proxy"
 	t.Cleanup(func() { engine.Client().NetworkRemove(context.Background(), proxy) })
@@ -63,7 +63,7 @@ func TestSetUpAndUndo(t *testing.T) {
 }
 
 func TestSetUpLeavesAWrongProxyAlone(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	var said sayings
 	if err := engine.SetUp(t.Context(), "bridge", said.say); !errors.Is(err, swarm.ErrWrongProxy) || len(said) > 0 {
 		t.Errorf("got %v, said %q", err, said)
@@ -73,7 +73,7 @@ func TestSetUpLeavesAWrongProxyAlone(t *testing.T) {
 // A Traefik is known by the name of its image, by the network it is on and by
 // its port: without one of these it serves nobody.
 func TestHasTraefik(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	const image = "cc-ci-lab/swarm-test/traefik:1"
 	if err := engine.Client().ImageTag(t.Context(), testImage, image); err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func TestHasTraefik(t *testing.T) {
 
 // A task answers at the address on this host's side; what doesn't run has none.
 func TestGatewayAddress(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	if err := engine.CheckGateway(t.Context()); err != nil {
 		t.Fatal(err)
 	}

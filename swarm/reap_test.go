@@ -95,7 +95,7 @@ func startHolder(t *testing.T, host, leases string, o swarm.Owner) (process *exe
 // Reap takes what a killed process left, and nothing of a live one, of another
 // runner, or of this very process.
 func TestReap(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	leases := t.TempDir()
 	dead, alive, own := newOwner(t, engine), newOwner(t, engine), newOwner(t, engine)
 	runner := "reap-" + dead.Slug
@@ -189,7 +189,7 @@ func namedAfter(objects swarm.Census, owners ...swarm.Owner) swarm.Census {
 
 // Objects whose job has no lease at all are of a job that is over.
 func TestReapWithoutLease(t *testing.T) {
-	engine := lab(t)
+	engine := connect(t)
 	leases := t.TempDir()
 	o := newOwner(t, engine)
 	o.Runner = "reap-" + o.Slug
