@@ -25,6 +25,7 @@ type runFlags struct {
 	settingsFlag
 	local.Options
 	jobImage, secretFile string
+	port                 int
 }
 
 func (m *Main) run() *cobra.Command {
@@ -60,6 +61,7 @@ Ctrl-C cancels the job and takes all down; a second one leaves at once, and
 	f.BoolVar(&flags.Keep, "keep", false, "when the steps have ended, hold the deployment until Ctrl-C")
 	f.StringArrayVar(&flags.Env, "env", nil, "variable of the job, KEY=value, or KEY to pass on its value here")
 	f.StringVar(&flags.secretFile, "secret-file", "", "file of KEY=value lines for the secrets context")
+	f.IntVar(&flags.port, "port", 0, "port of 127.0.0.1 that the router serves the app on (default a free one)")
 	f.StringVar(&flags.jobImage, "job-image", "", "image that steps run in (default from the configuration)")
 	complete(c, &flags)
 	return c
@@ -143,7 +145,7 @@ func (m *Main) onEngine(ctx context.Context, settings config.Config, configured 
 	if err := reapLogged(ctx, engine, place.Leases, place.Runner, log); err != nil {
 		return broken(ctx, err)
 	}
-	standIn, err := m.standIn(ctx, engine, settings.ProxyNetwork, configured)
+	standIn, err := m.standIn(ctx, engine, settings.ProxyNetwork, configured, flags.port)
 	if err != nil {
 		return broken(ctx, err)
 	}
@@ -173,7 +175,7 @@ func broken(ctx context.Context, err error) error {
 
 // standIn starts the router that stands in for Traefik, or returns nil where
 // Traefik serves and the settings say for which domain.
-func (m *Main) standIn(ctx context.Context, engine *swarm.Engine, proxy string, configured bool) (*router.Router, error) {
+func (m *Main) standIn(ctx context.Context, engine *swarm.Engine, proxy string, configured bool, port int) (*router.Router, error) {
 	traefik, err := engine.HasTraefik(ctx, proxy)
 	if err != nil {
 		return nil, err
@@ -187,7 +189,7 @@ func (m *Main) standIn(ctx context.Context, engine *swarm.Engine, proxy string, 
 	if err := engine.CheckGateway(ctx); err != nil {
 		return nil, err
 	}
-	return router.Start(engine)
+	return router.Start(engine, port)
 }
 
 // closeTimeout bounds the wait for pages that are being answered at the end.

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -41,14 +42,14 @@ type Router struct {
 	routes map[string][]route // by swarm service
 }
 
-// Start makes a certificate and listens on a free port of 127.0.0.1. The Router
-// serves until Close; nothing is routed before Serve.
-func Start(resolver Resolver) (*Router, error) {
+// Start makes a certificate and listens on the port of 127.0.0.1, a free one for
+// 0. The Router serves until Close; nothing is routed before Serve.
+func Start(resolver Resolver, port int) (*Router, error) {
 	certificate, ca, err := issue(Domain, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return nil, fmt.Errorf("listening for the router: %w", err)
 	}

@@ -38,7 +38,7 @@ func here(string) (netip.Addr, error) { return netip.MustParseAddr("127.0.0.1"),
 
 func start(t testing.TB, resolver address) *router.Router {
 	t.Helper()
-	r, err := router.Start(resolver)
+	r, err := router.Start(resolver, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,8 +38,8 @@ type Forward struct {
 // The stages a program passes on its way into the capsule; the value of
 // stageEnv.
 const (
-	stageEnv    = "CC_CI_CAPSULE_STAGE"
-	specEnv     = "CC_CI_CAPSULE_SPEC"
+	stageEnv     = "CC_CI_CAPSULE_STAGE"
+	specEnv      = "CC_CI_CAPSULE_SPEC"
 	stageFirst   = "first"
 	stageInside  = "inside"
 	stageJanitor = "janitor"
