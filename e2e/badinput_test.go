@@ -1,65 +1,93 @@
 package e2e_test
 
 import (
+	"io/fs"
+	"maps"
 	"net"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"git.autonomic.zone/recipe-maintainers/cc-ci/e2e/lab/gitea"
 )
 
 var repositoryName = regexp.MustCompile(`[^a-z]+`)
 
-const oneStep = "- run: echo never"
+const (
+	workflowFile = ".gitea/workflows/ci.yml"
+	oneStep      = "- run: echo never"
+)
+
+// small is a recipe of one service without an address, with these files over
+// its own; an empty one isn't there.
+func small(files map[string]string) fs.FS {
+	all := map[string]string{
+		"compose.yml": compose("image: cc-ci-lab/hello:1"),
+		".env.sample": "TYPE=small\n",
+		workflowFile:  workflow(oneStep),
+	}
+	maps.Copy(all, files)
+	maps.DeleteFunc(all, func(_, text string) bool { return text == "" })
+	return gitea.Files(all)
+}
+
+// compose is a compose file with this text as its service app.
+func compose(service string) string {
+	return "version: \"3.8\"\nservices:\n  app:\n" + indent(service, "    ")
+}
+
+// routed is a service that Traefik serves at host.
+func routed(host string) string {
+	return "image: cc-ci-lab/hello:1\nnetworks: [proxy]\ndeploy:\n  labels:\n" +
+		"    - \"traefik.enable=true\"\n" +
+		"    - \"traefik.http.routers.${STACK_NAME}.rule=Host(`" + host + "`)\"\n" +
+		"    - \"traefik.http.routers.${STACK_NAME}.entrypoints=web-secure\"\n" +
+		"    - \"traefik.http.services.${STACK_NAME}.loadbalancer.server.port=8080\""
+}
 
 // TestBadRecipes: each mistake fails the job, not the daemon, with one message
 // that says what to do, and leaves nothing. The cases share one daemon: it must
 // be as good as new after each.
 func TestBadRecipes(t *testing.T) {
 	w := newWorld(t)
-	w.daemon("timeouts: {pull: 1m}")
-	compose := func(service string) string {
-		return "version: \"3.8\"\nservices:\n  app:\n" + indent(service, "    ")
-	}
+	w.daemon("timeouts: {pull: 1m, route: 5s}")
 	for _, c := range []struct {
 		name  string
-		files []string // path, text, …
-		steps string
+		files map[string]string // over those of a small recipe without a domain
 		wants []string
 	}{
-		{"broken workflow", []string{".gitea/workflows/ci.yml", "on: push\njobs:\n  test:\n    runs-on: cc-ci\n    steps:\n      - id: a\n        run: echo\n      - id: a\n        run: echo\n"}, "",
+		{"broken workflow", map[string]string{workflowFile: "on: push\njobs:\n  test:\n    runs-on: cc-ci\n    steps:\n      - id: a\n        run: echo\n      - id: a\n        run: echo\n"},
 			[]string{"::error::workflow: ", "line "}},
-		{"broken compose", []string{"compose.yml", "version: \"3.8\"\nservices:\n  app:\n    image: [oops\n"}, oneStep,
+		{"broken compose", map[string]string{"compose.yml": "version: \"3.8\"\nservices:\n  app:\n    image: [oops\n"},
 			[]string{"::error::", "compose.yml:"}},
-		{"unknown compose key", []string{"compose.yml", compose("image: cc-ci-lab/hello:1\nimagine: true")}, oneStep,
+		{"unknown compose key", map[string]string{"compose.yml": compose("image: cc-ci-lab/hello:1\nimagine: true")},
 			[]string{"::error::", "imagine"}},
-		{"no env sample", []string{".env.sample", ""}, oneStep,
+		{"no env sample", map[string]string{".env.sample": ""},
 			[]string{"::error::", ".env.sample"}},
-		{"missing image", []string{"compose.yml", compose("image: cc-ci-lab/nowhere:1")}, oneStep,
+		{"missing image", map[string]string{"compose.yml": compose("image: cc-ci-lab/nowhere:1")},
 			[]string{"::error::pull", "cc-ci-lab/nowhere:1"}},
-		{"a name too long", []string{"compose.yml", "version: \"3.8\"\nservices:\n  app:\n    image: cc-ci-lab/hello:1\n  " + strings.Repeat("long", 12) + ":\n    image: cc-ci-lab/hello:1\n"}, oneStep,
+		{"a name too long", map[string]string{"compose.yml": compose("image: cc-ci-lab/hello:1") + "  " + strings.Repeat("long", 12) + ":\n    image: cc-ci-lab/hello:1\n"},
 			[]string{"::error::", "63"}},
-		{"out of its place", []string{"compose.yml", compose("image: cc-ci-lab/hello:1\nvolumes: [\"/var/run/docker.sock:/var/run/docker.sock\"]")}, oneStep,
+		{"out of its place", map[string]string{"compose.yml": compose("image: cc-ci-lab/hello:1\nvolumes: [\"/var/run/docker.sock:/var/run/docker.sock\"]")},
 			[]string{"::error::", "service app", "volumes"}},
-		{"another host's rule", []string{"compose.yml", compose("image: cc-ci-lab/hello:1\ndeploy:\n  labels:\n    - \"traefik.enable=true\"\n    - \"traefik.http.routers.${STACK_NAME}.rule=Host(`git.autonomic.zone`)\"")}, oneStep,
-			[]string{"::error::", "git.autonomic.zone"}},
-		{"a misspelt setting", []string{".gitea/workflows/ci.yml", "on: push\nenv:\n  CC_CI_HEALTH_PAHT: /x\njobs:\n  test:\n    runs-on: cc-ci\n    steps:\n      - run: echo never\n"}, "",
+		{"another host's rule", map[string]string{"compose.yml": compose(routed("git.autonomic.zone"))},
+			[]string{"::error::", "rule", "matches other hosts"}},
+		{"a misspelt setting", map[string]string{workflowFile: "env:\n  CC_CI_HEALTH_PAHT: /x\n" + workflow(oneStep)},
 			[]string{"::error::", "CC_CI_HEALTH_PATH"}},
-		{"never healthy", []string{"compose.yml", compose("image: cc-ci-lab/hello:1\nenvironment: [HELLO_FAIL=unhealthy]\nhealthcheck: {test: [CMD, /hello, health], interval: 1s, retries: 2}\ndeploy:\n  restart_policy: {delay: 0s}")}, oneStep,
+		{"never healthy", map[string]string{"compose.yml": compose("image: cc-ci-lab/hello:1\nenvironment: [HELLO_FAIL=unhealthy]\nhealthcheck: {test: [CMD, /hello, health], interval: 1s, retries: 2}\ndeploy:\n  restart_policy: {delay: 0s}")},
 			[]string{"::error::converge", "health"}},
-		{"no answer at the address", []string{"compose.yml", compose("image: cc-ci-lab/hello:1\nnetworks: [proxy, default]\ndeploy:\n  labels:\n    - \"traefik.enable=true\"\n    - \"traefik.http.routers.${STACK_NAME}.rule=Host(`${DOMAIN}`)\"\n    - \"traefik.http.routers.${STACK_NAME}.entrypoints=web-secure\"\n    - \"traefik.http.services.${STACK_NAME}.loadbalancer.server.port=8080\"") + "networks:\n  proxy:\n    external: true\n  default:\n",
-			".gitea/workflows/ci.yml", "on: push\njobs:\n  test:\n    runs-on: cc-ci\n    env: {CC_CI_HEALTH_PATH: /nowhere, CC_CI_TIMEOUT: 20}\n    steps:\n      - run: echo never\n"}, "",
+		{"no answer at the address", map[string]string{
+			"compose.yml": compose(routed("${DOMAIN}")) + "networks:\n  proxy:\n    external: true\n",
+			".env.sample": "TYPE=small\nDOMAIN=small.example.com\n",
+			workflowFile:  "env: {CC_CI_HEALTH_PATH: /nowhere}\n" + workflow(oneStep)},
 			[]string{"::error::routed", "/nowhere", "404"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := w.as(t)
 			w.unchanged()
-			files := w.recipe(c.steps, c.files...)
-			if c.steps == "" {
-				files = w.recipe(oneStep, c.files...)
-			}
-			repo, commit := w.push(repositoryName.ReplaceAllString(c.name, "-"), files...)
+			repo, commit := w.push(repositoryName.ReplaceAllString(c.name, "-"), small(c.files))
 			job, log := w.finish(repo, w.job(repo, commit))
 			if job.Conclusion != "failure" {
 				t.Errorf("the job ended with %q", job.Conclusion)

@@ -134,6 +134,10 @@ func (d *daemon) start() {
 func (d *daemon) stop() {
 	d.w.Helper()
 	_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	if d.w.Failed() {
+		// A job may be left that nobody waits for: the second signal forces its end.
+		_ = d.cmd.Process.Signal(syscall.SIGINT)
+	}
 	d.await()
 }
 

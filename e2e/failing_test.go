@@ -21,11 +21,14 @@ func TestFailingStep(t *testing.T) {
 	if job.Conclusion != "failure" {
 		t.Errorf("the job ended with %q", job.Conclusion)
 	}
+	// Gitea 1.26's API gives every step the job's own conclusion; the page knows
+	// better. Its "Complete job" ends as the job does.
+	page := must(must(must(w.client.Login(t.Context(), w.user))(t).Read(job.HTMLURL))(t).Next(t.Context()))(t)
 	var ends []string
-	for _, step := range job.Steps {
-		ends = append(ends, step.Conclusion)
+	for _, step := range page.Steps {
+		ends = append(ends, step.Status)
 	}
-	if got, want := strings.Join(ends, " "), "success failure skipped success"; got != want {
+	if got, want := strings.Join(ends, " "), "success success failure skipped success failure"; got != want {
 		t.Errorf("the steps ended with %q, want %q", got, want)
 	}
 	w.contains(log, "before", "because of a failure", "steps ", "receipt: ", "all gone")
@@ -39,15 +42,8 @@ func TestFailingStep(t *testing.T) {
 func TestCrashLoopingRecipe(t *testing.T) {
 	w := newWorld(t)
 	w.daemon("timeouts: {converge: 3m}")
-	repo, commit := w.push("crash", w.recipe("- run: echo never", "compose.yml", `
-version: "3.8"
-services:
-  app:
-    image: cc-ci-lab/hello:1
-    environment: [HELLO_FAIL=crash]
-    deploy:
-      restart_policy: {condition: any, delay: 0s}
-`)...)
+	repo, commit := w.push("crash", small(map[string]string{"compose.yml": compose(
+		"image: cc-ci-lab/hello:1\nenvironment: [HELLO_FAIL=crash]\ndeploy:\n  restart_policy: {condition: any, delay: 0s}")}))
 	job, log := w.finish(repo, w.job(repo, commit))
 	if job.Conclusion != "failure" {
 		t.Errorf("the job ended with %q", job.Conclusion)

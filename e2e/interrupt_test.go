@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"context"
-	"path"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +23,8 @@ func TestCancelInMidStep(t *testing.T) {
 	job := w.job(repo, commit)
 	w.awaitLine(job, "step is under way")
 	session := must(w.client.Login(t.Context(), w.user))(t)
-	if err := session.Cancel(t.Context(), path.Dir(path.Dir(job.HTMLURL))); err != nil {
+	run, _, _ := strings.Cut(job.HTMLURL, "/jobs/")
+	if err := session.Cancel(t.Context(), run); err != nil {
 		t.Fatal(err)
 	}
 	ended, _ := w.finish(repo, job)
@@ -79,9 +79,11 @@ func TestKilledDaemon(t *testing.T) {
 	job := w.job(repo, commit)
 	w.awaitLine(job, "step is under way")
 	d.kill()
+	slug := strings.TrimPrefix(addressLine.FindStringSubmatch(stripTimes(w.logSoFar(repo, job)))[1], "https://")
+	slug, _, _ = strings.Cut(slug, ".")
 
 	out, code := w.cli("reap", "--dry-run", "--config", d.config)
-	if code != 0 || !strings.Contains(out, "hell-") || !strings.Contains(out, "would be removed") {
+	if code != 0 || !strings.Contains(out, slug) || !strings.Contains(out, "would be removed") {
 		t.Errorf("cc-ci reap --dry-run: exit code %d\n%s", code, out)
 	}
 	d.start()
@@ -90,14 +92,14 @@ func TestKilledDaemon(t *testing.T) {
 	w.poll(ctx, "the next daemon to clear up", func() bool {
 		census := must(w.engine.CensusAll(ctx))(t)
 		for _, object := range census {
-			if strings.HasPrefix(object.Name, "hell-") {
+			if strings.HasPrefix(object.Name, slug) {
 				return false
 			}
 		}
 		return true
 	})
 	out, code = w.cli("reap", "--config", d.config)
-	if code != 0 || strings.Contains(out, "hell-") {
+	if code != 0 || strings.Contains(out, slug) {
 		t.Errorf("cc-ci reap afterwards: exit code %d\n%s", code, out)
 	}
 
