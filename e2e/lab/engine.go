@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/swarm"
@@ -91,7 +92,7 @@ func (l *Lab) clear(ctx context.Context) error {
 	errs = append(errs, err)
 	for _, c := range containers {
 		err := l.docker.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
-		if !client.IsErrNotFound(err) {
+		if !errdefs.IsNotFound(err) {
 			errs = append(errs, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
@@ -22,7 +23,7 @@ const contentLabel = "zone.autonomic.cc-ci.image.content"
 // one already.
 func Import(ctx context.Context, c *client.Client, img supply.Image, progress *supply.Progress) error {
 	have, err := c.ImageInspect(ctx, img.Ref)
-	if err != nil && !client.IsErrNotFound(err) {
+	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("look for the image %s: %w", img.Ref, err)
 	}
 	if err == nil && have.Config != nil && have.Config.Labels[contentLabel] == img.Content {

@@ -123,7 +123,8 @@ func (p Place) Prepare(ctx context.Context, o Options) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	g.Images = append(hello, job)
+	g.Images = append(g.Images, job)
+	g.Images = append(g.Images, hello...)
 	if o.Traefik {
 		g.Images = append(g.Images, traefik)
 	}

@@ -38,11 +38,10 @@ func imageCommand() *cobra.Command {
 			if _, err := c.Ping(cmd.Context()); err != nil {
 				return fmt.Errorf("reach the container engine at %s (DOCKER_HOST names another): %w", c.DaemonHost(), err)
 			}
-			images := []supply.Image{}
+			images := make([]supply.Image, 1)
 			if args[0] == "hello" {
 				images, err = s.HelloImages(cmd.Context())
 			} else {
-				images = make([]supply.Image, 1)
 				images[0], err = s.JobImage(cmd.Context())
 			}
 			if err != nil {

@@ -33,9 +33,9 @@ func fingerprint(parts ...string) string {
 }
 
 // keep returns the path dir/name below the cache. When there is nothing there
-// it has it made at another path first and renames that, so that what is found
-// there is always whole.
-func (s *Supply) keep(dir, name, telling string, make func(path string) error) (string, error) {
+// it has produce make it at another path first and renames that, so that what is
+// found there is always whole.
+func (s *Supply) keep(dir, name, telling string, produce func(path string) error) (string, error) {
 	path := filepath.Join(s.Cache, dir, name)
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
@@ -49,7 +49,7 @@ func (s *Supply) keep(dir, name, telling string, make func(path string) error) (
 	}
 	defer os.RemoveAll(scratch)
 	made := filepath.Join(scratch, name)
-	if err := s.Progress.Do(telling, func() error { return make(made) }); err != nil {
+	if err := s.Progress.Do(telling, func() error { return produce(made) }); err != nil {
 		return "", fmt.Errorf("%s: %w", telling, err)
 	}
 	if err := os.Rename(made, path); err != nil {

@@ -109,6 +109,7 @@ func health() {
 	if err != nil {
 		log.Fatal("hello: ", err)
 	}
+	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		log.Fatal("hello: ", resp.Status)
 	}

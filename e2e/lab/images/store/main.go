@@ -77,6 +77,7 @@ func health() {
 	if err != nil {
 		log.Fatal("store: ", err)
 	}
+	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		log.Fatal("store: ", resp.Status)
 	}
