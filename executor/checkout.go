@@ -2,6 +2,7 @@ package executor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -18,17 +19,18 @@ var errNoGit = errors.New("git is not installed on the runner's host")
 
 // checkout puts the recipe at the job's commit into dir: the job's folder of
 // cc-ci run is copied with its uncommitted changes, a repository is fetched
-// one commit deep.
-func checkout(ctx context.Context, job Job, dir string) error {
+// one commit deep. ca is a PEM file of the instance's authority, "" for the
+// system's.
+func checkout(ctx context.Context, job Job, dir, ca string) error {
 	if job.Dir != "" {
 		return copyTree(ctx, job.Dir, dir)
 	}
-	return fetchCommit(ctx, job, dir)
+	return fetchCommit(ctx, job, dir, ca)
 }
 
-func fetchCommit(ctx context.Context, job Job, dir string) error {
+func fetchCommit(ctx context.Context, job Job, dir, ca string) error {
 	url := strings.TrimSuffix(job.Context["server_url"], "/") + "/" + job.Context["repository"]
-	git := gitRepository{dir: dir, env: gitEnv(url, job.Token)}
+	git := gitRepository{dir: dir, env: gitEnv(url, job.Token, ca)}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making the clone's folder: %w", err)
 	}
@@ -63,7 +65,7 @@ type gitRepository struct {
 
 // gitEnv carries the token as a header in the environment: argv can be read by
 // every user of the host, and a URL would end up in the clone's config.
-func gitEnv(url, token string) []string {
+func gitEnv(url, token, ca string) []string {
 	env := []string{
 		"PATH=" + os.Getenv("PATH"),
 		"HOME=/nonexistent",
@@ -78,7 +80,7 @@ func gitEnv(url, token string) []string {
 			env = append(env, name+"="+value)
 		}
 	}
-	if ca := os.Getenv("SSL_CERT_FILE"); ca != "" {
+	if ca = cmp.Or(ca, os.Getenv("SSL_CERT_FILE")); ca != "" {
 		env = append(env, "GIT_SSL_CAINFO="+ca)
 	}
 	if token == "" {

@@ -53,18 +53,20 @@ func (r *run) reportFailure() {
 }
 
 // hold keeps the deployment for somebody to look at: as long as CC_CI_KEEP says
-// after a failure, until Ctrl-C with cc-ci run --keep. The lease bounds both.
+// after a failure, until Ctrl-C with cc-ci run --keep. The job's own bound bounds both.
 func (r *run) hold(ctx context.Context, result Result) {
 	if r.deployment == nil || ctx.Err() != nil {
 		return
 	}
 	limit := r.settings.keep
+	deadline, _ := ctx.Deadline()
+	left := deadline.Sub(r.now())
 	if r.job.Keep {
-		limit = r.owner.Expires.Sub(r.now()) - leaseMargin/2
+		limit = left
 	} else if result == Success || limit == 0 {
 		return
 	}
-	limit = min(limit, r.owner.Expires.Sub(r.now())-leaseMargin/2)
+	limit = min(limit, left)
 	r.log.rowf("%s stays up for %s, or until the job is cancelled", r.url, limit.Round(time.Second))
 	r.log.report.Flush()
 	timer := time.NewTimer(limit)

@@ -41,6 +41,9 @@ type Config struct {
 	// are checked against; sandboxes trust CAFile.
 	CAFile      string
 	Certificate string
+	// InstanceCAFile (PEM, may be empty) is the authority behind Gitea's
+	// certificate, for clones.
+	InstanceCAFile string
 	// JobImage is the sandbox's image where the job names none.
 	JobImage string
 	// Memory (bytes), CPUs and PIDs bound a sandbox; 0 is no bound.

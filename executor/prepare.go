@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -72,6 +73,9 @@ func (r *run) deploy(ctx context.Context) error {
 			EndpointMode: r.engine.EndpointMode(r.config.EndpointMode),
 		})
 		switch {
+		case errors.Is(err, swarm.ErrNoProxy):
+			// Only the proxy network can be external, and that is the host's.
+			return infraFault(err, "", "%v", err)
 		case errors.Is(err, swarm.ErrBadStack):
 			return recipeFault(err, "", "%v", err)
 		case err != nil:
@@ -92,7 +96,7 @@ func (r *run) converge(ctx context.Context) error {
 		limit = r.settings.timeout
 	}
 	return r.timed(ctx, "converge", limit, func(ctx context.Context) error {
-		err := r.deployment.Converge(ctx, func(p swarm.Progress) { r.log.rowf("%s", p) })
+		err := r.deployment.Converge(ctx, func(p swarm.Progress) { r.log.rowf("%s", strings.ReplaceAll(p.String(), r.app.StackName+"_", "")) })
 		if err == nil {
 			return nil
 		}
@@ -112,7 +116,7 @@ func convergeFault(err error) error {
 	}
 	hint := "the services' states and the ends of their logs are below"
 	if verdict.Verdict == swarm.TimedOut {
-		hint += "; if the app only needs longer, set CC_CI_TIMEOUT in the job's env or TIMEOUT in .env.sample"
+		hint += "; if the app only needs longer, set CC_CI_TIMEOUT in the job's env, or the recipe's label coop-cloud.${STACK_NAME}.timeout"
 	}
 	return recipeFault(err, hint, "%v", err)
 }
@@ -230,7 +234,7 @@ func (r *run) openRouter(spec *sandbox.Spec) error {
 func (r *run) sandboxFault(err error) error {
 	var missing *sandbox.MissingImageError
 	if errors.As(err, &missing) {
-		return r.pullFault(&swarm.ImageError{Image: missing.Image, Absent: true, Err: err}, r.image)
+		return r.pullFault(&swarm.ImageError{Image: missing.Image, Absent: true, Err: err})
 	}
 	return infraFault(err, "", "the container for the steps can't be started: %v", err)
 }

@@ -51,6 +51,8 @@ type run struct {
 	closeRouter func() error // nil: no socket of the router's is open
 	receipt     swarm.Receipt
 	image       string // the sandbox's
+	// imageIsWorkflows tells that the workflow's container: names the image.
+	imageIsWorkflows bool
 
 	phase       string // the one under way
 	timeline    timeline
@@ -96,7 +98,7 @@ func (r *run) work(ctx context.Context) error {
 	if err := r.announce(ctx); err != nil || r.skipped {
 		return err
 	}
-	ctx, stop := r.bound(ctx)
+	ctx, stop := context.WithTimeoutCause(ctx, r.limit-r.now().Sub(r.began), ErrTimeout)
 	defer stop()
 	for _, phase := range []func(context.Context) error{
 		r.takeLease, r.checkout, r.preflight, r.pull, r.prepare, r.runSteps,
@@ -106,16 +108,6 @@ func (r *run) work(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// bound applies the job's own timeout-minutes, which can only shorten the
-// runner's bound.
-func (r *run) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	minutes, err := strconv.ParseFloat(r.info.Timeout, 64)
-	if err == nil && minutes > 0 {
-		r.limit = min(r.limit, time.Duration(minutes*float64(time.Minute)))
-	}
-	return context.WithTimeoutCause(ctx, r.limit, ErrTimeout)
 }
 
 // timed runs one phase under its own deadline and notes how long it took. The

@@ -37,7 +37,7 @@ type settings struct {
 	composeFile  string
 	healthPath   string
 	healthStatus []int         // nil: 200 to 399 without 404
-	timeout      time.Duration // of converge and route together; 0: the recipe's or the runner's
+	timeout      time.Duration // of converge; 0: the recipe's or the runner's
 	keep         time.Duration // hold a failed deployment this long
 	secrets      map[string]string
 }

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 	"git.autonomic.zone/recipe-maintainers/cc-ci/executor/steps"
 	"git.autonomic.zone/recipe-maintainers/cc-ci/swarm"
 )
+
+// settingsPage is where a maintainer reads about the settings.
+const settingsPage = "https://git.autonomic.zone/recipe-maintainers/cc-ci/src/branch/main/docs/recipes.md"
 
 // announce writes the log's first rows before anything is asked of Docker, so
 // that the page shows life at once; then it reads the workflow.
@@ -38,12 +42,28 @@ func (r *run) announce(ctx context.Context) error {
 		return asFault("workflow", recipeFault(nil, "", "there is no job %q in the workflow", r.job.ID))
 	}
 	r.info = info
+	if err := r.readLimit(ctx); err != nil {
+		return err
+	}
 	wanted, err := steps.JobIf(ctx, r.stepsJob())
 	if err != nil {
 		return asFault("workflow", recipeFault(err, "correct the expression and push again", "%v", err))
 	}
 	if r.skipped = !wanted; r.skipped {
 		r.log.rowf("the job's if: says no, so nothing is deployed and no step runs")
+	}
+	return nil
+}
+
+// readLimit reads the job's timeout-minutes, which can only shorten the
+// runner's own bound.
+func (r *run) readLimit(ctx context.Context) error {
+	limit, err := steps.Timeout(ctx, r.stepsJob())
+	if err != nil {
+		return asFault("workflow", recipeFault(err, "write minutes, for example timeout-minutes: 15", "%v", err))
+	}
+	if limit > 0 {
+		r.limit = min(r.limit, limit)
 	}
 	return nil
 }
@@ -78,7 +98,7 @@ func (r *run) untimed(name string, do func() error) error {
 
 func (r *run) checkout(ctx context.Context) error {
 	return r.timed(ctx, "checkout", r.config.Timeouts.Checkout, func(ctx context.Context) error {
-		err := checkout(ctx, r.job, r.cloneFolder())
+		err := checkout(ctx, r.job, r.cloneFolder(), r.config.InstanceCAFile)
 		switch {
 		case errors.Is(err, errNoGit):
 			return infraFault(err, "install git where the runner's service finds it", "%v", err)
@@ -118,7 +138,7 @@ func (r *run) readSettings(ctx context.Context) error {
 	}
 	settings, wrong := readSettings(env)
 	if len(wrong) > 0 {
-		return recipeFault(nil, "the settings are described in docs/recipes.md", "%s", strings.Join(wrong, "\n"))
+		return recipeFault(nil, "the settings are described at "+settingsPage, "%s", strings.Join(wrong, "\n"))
 	}
 	r.settings = settings
 	for _, value := range settings.secrets {
@@ -200,7 +220,7 @@ func (r *run) pull(ctx context.Context) error {
 			}
 		})
 		if err != nil {
-			return r.pullFault(err, image)
+			return r.pullFault(err)
 		}
 		return nil
 	})
@@ -214,29 +234,32 @@ func (r *run) pull(ctx context.Context) error {
 // the runner's own.
 func (r *run) sandboxImage(ctx context.Context) (string, error) {
 	image, err := steps.Image(ctx, r.stepsJob())
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", recipeFault(err, "correct container: in the workflow", "%v", err)
-	case image != "":
-		r.image = image
-	case r.job.Image != "":
-		r.image = r.job.Image
-	default:
-		r.image = r.config.JobImage
 	}
+	r.imageIsWorkflows = image != ""
+	r.image = cmp.Or(image, r.job.Image, r.config.JobImage)
 	return r.image, nil
 }
 
-func (r *run) pullFault(err error, jobImage string) error {
+// pullFault blames the runner for its own image and for registries that don't
+// answer, the recipe for an image that its registry hasn't got.
+func (r *run) pullFault(err error) error {
 	var missing *swarm.ImageError
-	if !errors.As(err, &missing) {
-		return infraFault(err, "", "%v", err)
-	}
-	if missing.Image == jobImage {
-		return infraFault(err, "make it with `make job-image` in a checkout of cc-ci, or set job_image in the runner's config to an image that can be pulled", "the image for steps: %v", missing)
-	}
-	if !missing.Absent {
-		return infraFault(err, "", "%v", err)
+	switch {
+	case !errors.As(err, &missing), !missing.Absent:
+		return infraFault(err, r.imageHint(err), "%v", err)
+	case strings.Contains(err.Error(), "image "+r.image+" ") && !r.imageIsWorkflows:
+		return infraFault(err, r.imageHint(err), "%v", err)
 	}
 	return recipeFault(err, "", "%v", err)
+}
+
+// imageHint says what to do where the runner's own image for steps is missing.
+func (r *run) imageHint(err error) string {
+	if r.image != r.config.JobImage || !strings.Contains(err.Error(), "image "+r.image+" ") {
+		return ""
+	}
+	return r.image + " is the image for steps: make it with `make job-image` in a checkout of cc-ci, " +
+		"or set job_image in the runner's config to one that can be pulled"
 }

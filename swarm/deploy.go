@@ -197,7 +197,7 @@ func (e *Engine) externalNetwork(ctx context.Context, name string) (string, erro
 		return "", err
 	}
 	if found == nil {
-		return "", fmt.Errorf("%w: its external network %q does not exist on %s", ErrBadStack, name, e.host)
+		return "", fmt.Errorf("%w (%w): its external network %q does not exist on %s", ErrBadStack, ErrNoProxy, name, e.host)
 	}
 	if found.Scope != "swarm" {
 		return "", fmt.Errorf("%w: its external network %q is a %s network of this machine only, services need one of the swarm",

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"os"
+	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -86,7 +88,37 @@ func (m *Main) serve(ctx context.Context, settings config.Config, log zerolog.Lo
 				Int("capacity", settings.Capacity).Msg("ready for jobs")
 		},
 	}
+	stop := m.reapNowAndThen(ctx, func(ctx context.Context) error {
+		return reapLogged(ctx, engine, leaseDir(settings), identity.UUID, log)
+	}, log)
+	defer stop()
 	return d.Run(ctx, force)
+}
+
+// reapEvery is how often a running daemon looks for what jobs could not take
+// down themselves.
+const reapEvery = 5 * time.Minute
+
+// reapNowAndThen calls reap on a ticker in a goroutine, which ends when ctx does
+// or stop is called; stop waits for it.
+func (m *Main) reapNowAndThen(ctx context.Context, reap func(context.Context) error, log zerolog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		tick := time.NewTicker(reapEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := reap(ctx); err != nil && ctx.Err() == nil {
+				log.Warn().Err(err).Msg("looking for what dead jobs left")
+			}
+		}
+	})
+	return func() { cancel(); done.Wait() }
 }
 
 // warnWithoutTraefik says at the start what every job would say at its route. It

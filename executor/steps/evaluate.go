@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nektos/act/pkg/exprparser"
 	"github.com/nektos/act/pkg/model"
@@ -62,6 +64,31 @@ func Image(ctx context.Context, job Job) (string, error) {
 	})
 	return image, err
 }
+
+// Timeout gives the job's timeout-minutes, 0 when it has none. Minutes may be
+// fractions and expressions.
+func Timeout(ctx context.Context, job Job) (time.Duration, error) {
+	var limit time.Duration
+	err := before(ctx, job, func(e *evaluation) error {
+		text, err := e.interpolate(e.info.Timeout)
+		if err != nil {
+			return fmt.Errorf("timeout-minutes of job %s: %w", job.ID, err)
+		}
+		if text = strings.TrimSpace(text); text == "" {
+			return nil
+		}
+		minutes, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(minutes > 0) {
+			return fmt.Errorf("timeout-minutes of job %s is %q, which isn't a number of minutes", job.ID, text)
+		}
+		limit = time.Duration(min(minutes, maxMinutes) * float64(time.Minute))
+		return nil
+	})
+	return limit, err
+}
+
+// maxMinutes is a year, far below what a time.Duration holds.
+const maxMinutes = 365 * 24 * 60
 
 func describeJob(doc *document, id string) (JobInfo, bool) {
 	job, ok := doc.workflow.Jobs[id]
