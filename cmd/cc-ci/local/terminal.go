@@ -1,15 +1,14 @@
 package local
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"git.autonomic.zone/recipe-maintainers/cc-ci/executor"
+	"git.autonomic.zone/recipe-maintainers/cc-ci/mask"
 )
 
 // The words a terminal understands; all are empty when there is none.
@@ -23,13 +22,13 @@ var colours = styles{
 // Terminal prints a job's log as it comes. Its methods may be called from
 // several goroutines; a write that fails is lost, as the reader is gone.
 type Terminal struct {
-	steps []string
-	style styles
+	steps  []string
+	style  styles
+	masker mask.Masker
 
 	mu      sync.Mutex
 	out     io.Writer
-	masks   []string // longest first
-	grouped bool     // rows are indented below a group's title
+	grouped bool // rows are indented below a group's title
 	began   map[int]time.Time
 	pending string // a step's title, until it is known not to be skipped
 }
@@ -50,7 +49,7 @@ func NewTerminal(out io.Writer, colour bool, steps []string) *Terminal {
 func (t *Terminal) Row(_ time.Time, line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	line = t.masked(line)
+	line = t.masker.Line(line)
 	command, rest, ok := readCommand(line)
 	switch {
 	case !ok:
@@ -123,24 +122,8 @@ func (t *Terminal) StepFinished(step int, at time.Time, result executor.Result) 
 	t.print(colour, sign+" "+t.name(step)+took)
 }
 
-// Mask keeps values out of all later lines. Lines of a value with several are
-// each kept out, since a log is printed line by line.
-func (t *Terminal) Mask(values ...string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, value := range values {
-		for part := range strings.Lines(value) {
-			// Shorter ones would hide half the log and protect nothing.
-			if part = strings.TrimSpace(part); len(part) >= 4 {
-				t.masks = append(t.masks, part)
-			}
-		}
-	}
-	slices.SortFunc(t.masks, func(a, b string) int {
-		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
-	})
-	t.masks = slices.Compact(t.masks)
-}
+// Mask keeps values out of all later lines.
+func (t *Terminal) Mask(values ...string) { t.masker.Add(values...) }
 
 // Flush does nothing: every line is printed at once.
 func (t *Terminal) Flush() {}
@@ -159,23 +142,16 @@ func (t *Terminal) Finish(outcome executor.Outcome, took time.Duration) {
 	}
 	line := fmt.Sprintf("%s in %.1f s", outcome.Result, took.Seconds())
 	if outcome.Err != nil {
-		line += ": " + t.masked(outcome.Err.Error())
+		line += ": " + t.masker.Line(outcome.Err.Error())
 	}
 	t.print(t.style.bold+colour, line)
 }
 
 func (t *Terminal) name(step int) string {
 	if step >= 0 && step < len(t.steps) {
-		return t.masked(t.steps[step])
+		return t.masker.Line(t.steps[step])
 	}
 	return fmt.Sprintf("step %d", step+1)
-}
-
-func (t *Terminal) masked(line string) string {
-	for _, m := range t.masks {
-		line = strings.ReplaceAll(line, m, "***")
-	}
-	return line
 }
 
 func (t *Terminal) print(style, line string) {

@@ -9,7 +9,7 @@ import (
 
 	runnerv1 "code.gitea.io/actions-proto-go/runner/v1"
 	"git.autonomic.zone/recipe-maintainers/cc-ci/executor"
-	"git.autonomic.zone/recipe-maintainers/cc-ci/runner/internal/mask"
+	"git.autonomic.zone/recipe-maintainers/cc-ci/mask"
 	"github.com/rs/zerolog"
 )
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"git.autonomic.zone/recipe-maintainers/cc-ci/runner/internal/mask"
+	"git.autonomic.zone/recipe-maintainers/cc-ci/mask"
 )
 
 func TestLine(t *testing.T) {

@@ -1,6 +1,6 @@
-// Package mask takes secrets out of log lines. It knows values and lines, not
-// where they come from, and it must let no value through that it was given
-// before the line.
+// Package mask takes secrets out of log lines, those for Gitea and those for a
+// terminal alike. It knows values and lines, not where they come from, and it
+// must let no value through that it was given before the line.
 package mask
 
 import (
