@@ -10,5 +10,5 @@
 // interpolation and merging), whatever would let it reach out of its place:
 // the host, another stack, or a route that isn't its own. The rules and the
 // allow-lists are in policy_service.go, policy_objects.go and, for Traefik's
-// labels, internal/traefik.
+// labels, package traefik.
 package abra

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"git.autonomic.zone/recipe-maintainers/cc-ci/abra/internal/traefik"
+	"git.autonomic.zone/recipe-maintainers/cc-ci/traefik"
 	"github.com/docker/cli/cli/compose/types"
 	"github.com/docker/cli/opts"
 )

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"git.autonomic.zone/recipe-maintainers/cc-ci/traefik"
 )
 
 // route sends the requests that match its rule to a port of a service.
 type route struct {
-	rule
+	rule     traefik.Rule
 	service  string // the swarm service's full name
 	scheme   string // http or https
 	port     int
@@ -57,7 +59,7 @@ func newRoute(service string, options map[string]string, backends map[string]map
 	if options["rule"] == "" {
 		return route{}, fmt.Errorf("it has no rule")
 	}
-	parsed, err := parseRule(options["rule"])
+	parsed, err := readRule(options["rule"])
 	if err != nil {
 		return route{}, err
 	}

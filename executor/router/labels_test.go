@@ -23,15 +23,17 @@ func TestRules(t *testing.T) {
 		{"version 2 takes several hosts at once", "Host(`" + domain + "`, `www." + domain + "`)", "/", true, ""},
 		{"either of two rules will do", "Host(`x.ci.localhost`) || Host(`" + domain + "`)", "/", true, ""},
 		{"both of two rules have to match", "Host(`" + domain + "`) && PathPrefix(`/api`)", "/api/x", true, ""},
+		{"matchers are matchers in any case, as for Traefik", "HOST(`" + domain + "`) && path(`/x`)", "/x", true, ""},
+		{"the root's dot belongs to no name", "Host(`" + domain + ".`)", "/", true, ""},
 		{"a path outside the prefix isn't routed", "Host(`" + domain + "`) && PathPrefix(`/api`)", "/web", false, ""},
 		{"and binds closer than or", "Host(`" + domain + "`) || Host(`x`) && Path(`/no`)", "/", true, ""},
 		{"parentheses bind closest", "(Host(`" + domain + "`) || Host(`x`)) && Path(`/yes`)", "/", false, ""},
 		{"not turns a rule round", "Host(\"" + domain + "\") && !Method(`GET`)", "/", false, ""},
-		{"an unknown matcher is named", "ClientIP(`10.0.0.0/8`)", "/", false, "ClientIP isn't known to cc-ci's own router"},
-		{"a missing parenthesis is pointed at", "Host(`x`", "/", false, "missing )"},
-		{"words without a matcher are no rule", "everything", "/", false, "want a matcher"},
-		{"text after a rule is not swallowed", "Host(`x`) Host(`y`)", "/", false, "unexpected"},
-		{"an endless rule is refused", strings.Repeat("(", 1000), "/", false, "nested deeper"},
+		{"an unknown matcher is named", "ClientIP(`10.0.0.0/8`)", "/", false, "has ClientIP, which cc-ci's own router doesn't know"},
+		{"a missing parenthesis is pointed at", "Host(`x`", "/", false, "can't be read: missing"},
+		{"words without a matcher are no rule", "everything", "/", false, "isn't made of functions such as Host"},
+		{"text after a rule is not swallowed", "Host(`x`) Host(`y`)", "/", false, "can't be read"},
+		{"an endless rule is refused", strings.Repeat("(", 1000), "/", false, "can't be read"},
 	}
 	for _, one := range cases {
 		t.Run(one.name, func(t *testing.T) {

@@ -139,7 +139,7 @@ func (r *Router) find(host string, request *http.Request) (route, bool) {
 		for _, candidate := range routes {
 			// Names break ties, since the order of a map would change between requests.
 			better := cmp.Or(cmp.Compare(candidate.priority, best.priority), cmp.Compare(best.service, candidate.service)) > 0
-			if (!found || better) && candidate.match(host, request) {
+			if (!found || better) && candidate.matches(host, request) {
 				best, found = candidate, true
 			}
 		}
@@ -154,7 +154,7 @@ func (r *Router) names() []string {
 	var names []string
 	for _, routes := range r.routes {
 		for _, one := range routes {
-			names = append(names, one.hosts...)
+			names = append(names, one.hosts()...)
 		}
 	}
 	slices.Sort(names)

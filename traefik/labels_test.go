@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"git.autonomic.zone/recipe-maintainers/cc-ci/abra/internal/traefik"
+	"git.autonomic.zone/recipe-maintainers/cc-ci/traefik"
 )
 
 const stack = "hell-k3x9q2_ci_example_org"

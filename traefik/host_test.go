@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"git.autonomic.zone/recipe-maintainers/cc-ci/abra/internal/traefik"
+	"git.autonomic.zone/recipe-maintainers/cc-ci/traefik"
 )
 
 const own = "hell-k3x9q2.ci.example.org"
