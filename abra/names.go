@@ -41,35 +41,3 @@ func (b budget) check(kind, name string, where place, limit int, form *regexp.Re
 		b.put(Error, ruleNames, where, "use letters, digits, - and _, and end with a letter or digit", "the %s would be named %s, which Swarm refuses", kind, fmt.Sprintf("%q", name))
 	}
 }
-
-// nearest returns the candidate closest to a misspelt name, or "" when none is
-// close. Both are compared as settings of a job are written.
-func nearest(name string, candidates []string) string {
-	best, least := "", 3
-	for _, candidate := range candidates {
-		if d := distance(name, settingOf(candidate)); d < least {
-			best, least = candidate, d
-		}
-	}
-	return best
-}
-
-// distance is how many letters have to be changed, added or removed.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
-}

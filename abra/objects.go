@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"git.autonomic.zone/recipe-maintainers/cc-ci/abra/internal/dotenv"
+	"git.autonomic.zone/recipe-maintainers/cc-ci/spell"
 	"github.com/docker/cli/cli/compose/convert"
 	"github.com/docker/cli/cli/compose/types"
 	"github.com/docker/docker/api/types/swarm"
@@ -241,29 +242,38 @@ func (o *objects) versionVariable(key string) string {
 			return m[1]
 		}
 	}
-	return "SECRET_" + strings.ToUpper(strings.ReplaceAll(key, "-", "_")) + "_VERSION"
+	return "SECRET_" + upper(key) + "_VERSION"
 }
 
 // settingOf is the job's setting that gives a secret.
 func settingOf(key string) string {
-	return "CC_CI_SECRET_" + strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
+	return secretSetting + upper(key)
 }
+
+const secretSetting = "CC_CI_SECRET_"
+
+// upper is a secret's name in an environment variable's.
+func upper(key string) string { return strings.ToUpper(strings.ReplaceAll(key, "-", "_")) }
 
 func sameSecret(a, b string) bool { return settingOf(a) == settingOf(b) }
 
 // unknownSecrets tells of values that no secret of the app takes.
 func (o *objects) unknownSecrets(known map[string]bool) {
+	names := slices.Sorted(maps.Keys(known))
+	var right []string
+	for _, name := range names {
+		right = append(right, upper(name))
+	}
 	for _, given := range slices.Sorted(maps.Keys(o.options.Secrets)) {
 		if o.used[given] {
 			continue
 		}
-		text := "no service of the recipe uses a secret of this name"
 		var hint string
-		if near := nearest(settingOf(given), slices.Sorted(maps.Keys(known))); near != "" {
-			hint = "write " + settingOf(near)
-		} else if len(known) > 0 {
-			hint = "the recipe's secrets: " + strings.Join(slices.Sorted(maps.Keys(known)), ", ")
+		if near := spell.Nearest(upper(given), right); near != "" {
+			hint = "write " + secretSetting + near
+		} else if len(names) > 0 {
+			hint = "the recipe's secrets: " + strings.Join(names, ", ")
 		}
-		o.add(Finding{Level: Error, Rule: ruleSecrets, Key: settingOf(given), Text: text, Hint: hint})
+		o.add(Finding{Level: Error, Rule: ruleSecrets, Key: settingOf(given), Text: "no service of the recipe uses a secret of this name", Hint: hint})
 	}
 }
