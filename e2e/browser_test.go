@@ -91,8 +91,14 @@ func browser(t *testing.T) (context.Context, *complaints) {
 	)
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
-	ctx, stopBrowser := chromedp.NewContext(allocator)
-	t.Cleanup(stopBrowser)
+	ctx, _ := chromedp.NewContext(allocator)
+	browser := ctx
+	t.Cleanup(func() {
+		// It waits for the browser's end, which still writes to its folder.
+		if err := chromedp.Cancel(browser); err != nil {
+			t.Errorf("closing the browser: %v", err)
+		}
+	})
 	ctx, stopWaiting := context.WithTimeout(ctx, browserLimit)
 	t.Cleanup(stopWaiting)
 	seen := &complaints{}

@@ -28,7 +28,7 @@ import (
 var _ steps.Place = (*sandbox.Sandbox)(nil)
 
 // jobImage is a Debian with bash, curl, git, jq and node.
-const jobImage = "cc-ci-lab/job:1"
+const jobImage = "cc-ci-job:latest"
 
 const workspace = "/workspace/owner/repo"
 
@@ -267,15 +267,14 @@ func TestStartLeavesNothingWhenItIsCancelled(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), after)
 		box, err := sandbox.Start(ctx, s.engine, s.owner, s.spec)
 		cancel()
-		if err == nil {
-			err = box.Close(t.Context())
-		} else if !errors.Is(err, context.DeadlineExceeded) {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+		case err != nil:
 			t.Errorf("after %s: %v", after, err)
-		} else {
-			err = nil
-		}
-		if err != nil {
-			t.Error(err)
+		default:
+			if err := box.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
 		}
 		// What was being made when the caller gave up undoes itself.
 		if _, err := s.engine.Teardown(t.Context(), s.owner); err != nil {
