@@ -11,12 +11,13 @@ ENGINE := dockerd:docker.io docker:docker.io ip:iproute2 iptables:iptables mmdeb
 COMPILER := gcc:gcc /usr/include/stdlib.h:libc6-dev
 PAGES := npm:npm $(COMPILER)
 
-.PHONY: help build demo lab test lint job-image clean FORCE
+.PHONY: help build demo lab test bench lint job-image clean FORCE
 
 help:
 	@echo 'make demo       test the example recipe on this machine, without Gitea; KEEP=1 holds the app'
 	@echo 'make lab        the same with a real Gitea, its pages, and Traefik; ONCE=1 ends with the job'
 	@echo 'make test       all tests'
+	@echo 'make bench      measure cc-ci beside the official runner; BENCHFLAGS=-quick, -markdown, -json'
 	@echo 'make lint       vet, gofmt, golangci-lint'
 	@echo 'make build      bin/cc-ci'
 	@echo 'make job-image  make the image that jobs run in, for the engine at DOCKER_HOST'
@@ -49,6 +50,13 @@ test:
 	@$(MAKE) --no-print-directory build $(LAB)
 	@go mod download
 	@$(LAB) exec -- go test -race -p 1 $(TESTFLAGS) $(or $(PACKAGES),./...)
+
+# The table goes to the standard output; -markdown writes it into README.md, too.
+bench:
+	@$(NEED) $(ENGINE) $(PAGES) git:git
+	@$(MAKE) --no-print-directory build $(LAB)
+	@go build -o bin/bench ./e2e/cmd/bench
+	@$(LAB) exec -- bin/bench $(BENCHFLAGS)
 
 lint: $(LAB)
 	@go vet ./...

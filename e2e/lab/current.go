@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"testing"
 )
@@ -12,22 +14,28 @@ func Current(t testing.TB) *Lab {
 	if testing.Short() {
 		t.Skip("needs the lab")
 	}
-	state := os.Getenv("CC_CI_LAB")
-	if state == "" {
-		t.Fatal("CC_CI_LAB is not set: run this through `make test`, or `go run ./e2e/cmd/lab exec -- go test ./…`")
-	}
-	place, err := Find()
+	l, err := Join()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l
+}
+
+// Join describes the lab that the program runs in; outside a lab it fails.
+func Join() (*Lab, error) {
+	state := os.Getenv("CC_CI_LAB")
+	if state == "" {
+		return nil, errors.New("CC_CI_LAB is not set: run this through `make test`, or `go run ./e2e/cmd/lab exec -- go test ./…`")
+	}
+	place, err := Find()
+	if err != nil {
+		return nil, err
+	}
 	if place.State != state {
-		t.Fatalf("CC_CI_LAB is %s, yet this clone's lab is at %s", state, place.State)
+		return nil, fmt.Errorf("CC_CI_LAB is %s, yet this clone's lab is at %s", state, place.State)
 	}
 	l := &Lab{Place: place}
-	if err := readJSON(place.factsFile(), &l.Facts); err != nil {
-		t.Fatal(err)
-	}
-	return l
+	return l, readJSON(place.factsFile(), &l.Facts)
 }
 
 // Engine returns the address of the engine that the test may use, as in the

@@ -5,11 +5,13 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing/fstest"
+	"time"
 )
 
 // Files makes a file system of texts by path, for Push.
@@ -54,6 +56,17 @@ func (c *Client) Push(ctx context.Context, repo, branch, message string, files .
 		}
 	}
 	return c.git(ctx, dir, "rev-parse", "HEAD")
+}
+
+// AwaitFilled waits, up to the limit, until Gitea has noted that a repository is
+// no longer empty. It does so some time after the first push; its workflows
+// can't be dispatched before.
+func (c *Client) AwaitFilled(ctx context.Context, repo string, limit time.Duration) error {
+	return await(ctx, limit, "the first push to "+repo, func() (bool, error) {
+		var out struct{ Empty bool }
+		err := c.do(ctx, http.MethodGet, "/api/v1/repos/"+repoPath(repo), nil, &out)
+		return !out.Empty, err
+	})
 }
 
 // lay writes the files of f into dir, over what is there.
