@@ -95,36 +95,47 @@ var variable = regexp.MustCompile(`(?i)\$\{?([_a-z][_a-z0-9]*)`)
 
 // fits reports whether a parsed file stays within maxExpanded.
 func fits(value any, env map[string]string) bool {
-	left := maxExpanded
-	var take func(value any) bool
-	take = func(value any) bool {
-		left -= 8
-		switch value := value.(type) {
-		case map[string]any:
-			for key, item := range value {
-				if left -= len(key); left < 0 || !take(item) {
-					return false
-				}
-			}
-		case []any:
-			for _, item := range value {
-				if !take(item) {
-					return false
-				}
-			}
-		case string:
-			if left -= len(value); left < 0 {
+	r := room{left: maxExpanded, env: env}
+	return r.take(value)
+}
+
+// room is what parsed files may still take up, in bytes and roughly.
+type room struct {
+	left int
+	env  map[string]string
+}
+
+// take takes a value's size off, and reports whether there was room for it.
+func (r *room) take(value any) bool {
+	r.left -= 8
+	switch value := value.(type) {
+	case map[string]any:
+		for key, item := range value {
+			if r.left -= len(key); r.left < 0 || !r.take(item) {
 				return false
 			}
-			for _, m := range variable.FindAllStringSubmatch(value, -1) {
-				if left -= len(env[m[1]]); left < 0 {
-					return false
-				}
+		}
+	case []any:
+		for _, item := range value {
+			if !r.take(item) {
+				return false
 			}
 		}
-		return left >= 0
+	case string:
+		return r.takeText(value)
 	}
-	return take(value)
+	return r.left >= 0
+}
+
+// takeText takes off a text with the values of its variables.
+func (r *room) takeText(text string) bool {
+	r.left -= len(text)
+	for _, m := range variable.FindAllStringSubmatch(text, -1) {
+		if r.left -= len(r.env[m[1]]); r.left < 0 {
+			break
+		}
+	}
+	return r.left >= 0
 }
 
 // reportFile adds a finding for a file that can't be read.

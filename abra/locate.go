@@ -2,6 +2,7 @@ package abra
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -114,10 +115,8 @@ func (l *locator) itemIs(item *yaml.Node, step string) bool {
 		if text == step {
 			return true
 		}
-		for _, part := range strings.Split(text, ":") {
-			if part == step {
-				return true
-			}
+		if slices.Contains(strings.Split(text, ":"), step) {
+			return true
 		}
 		return strings.HasPrefix(text, step+"=")
 	case yaml.MappingNode:

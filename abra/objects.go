@@ -247,10 +247,10 @@ func (o *objects) versionVariable(key string) string {
 
 // settingOf is the job's setting that gives a secret.
 func settingOf(key string) string {
-	return secretSetting + upper(key)
+	return settingPrefix + upper(key)
 }
 
-const secretSetting = "CC_CI_SECRET_"
+const settingPrefix = "CC_CI_SECRET_"
 
 // upper is a secret's name in an environment variable's.
 func upper(key string) string { return strings.ToUpper(strings.ReplaceAll(key, "-", "_")) }
@@ -270,7 +270,7 @@ func (o *objects) unknownSecrets(known map[string]bool) {
 		}
 		var hint string
 		if near := spell.Nearest(upper(given), right); near != "" {
-			hint = "write " + secretSetting + near
+			hint = "write " + settingPrefix + near
 		} else if len(names) > 0 {
 			hint = "the recipe's secrets: " + strings.Join(names, ", ")
 		}

@@ -124,7 +124,7 @@ func domain(name string) error {
 
 func image(ref string) error {
 	if _, err := reference.ParseNormalizedNamed(ref); err != nil {
-		return fmt.Errorf("%q is not an image reference: %s", ref, err)
+		return fmt.Errorf("%q is not an image reference: %w", ref, err)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -157,17 +156,6 @@ func (d *daemon) await() {
 		_ = d.cmd.Process.Kill()
 		d.w.Errorf("the daemon did not end within %s\n%s", stopLimit, d.log)
 	}
-}
-
-// runner is the registered id, as it is on labels.
-func (d *daemon) runner() string {
-	d.w.Helper()
-	data := must(os.ReadFile(filepath.Join(d.state, "identity.json")))(d.w)
-	var identity struct{ UUID string }
-	if err := json.Unmarshal(data, &identity); err != nil {
-		d.w.Fatal(err)
-	}
-	return identity.UUID
 }
 
 // A logbook gathers what a process writes while others read it.

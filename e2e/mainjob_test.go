@@ -70,7 +70,7 @@ func TestMainJob(t *testing.T) {
 		if found == nil {
 			t.Fatal("the log names no address")
 		}
-		answer := must(must(w.lab.Web())(t).Get(found[1]))(t)
+		answer := must(must(w.lab.Web())(t).Get(found[1]))(t) //nolint:bodyclose // it is closed below
 		answer.Body.Close()
 		if answer.StatusCode != http.StatusNotFound {
 			t.Errorf("%s still answers %s", path.Base(found[1]), answer.Status)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -135,7 +136,7 @@ func (d *Deployment) Attempts(ctx context.Context) ([]Attempt, error) {
 			return nil
 		})
 	}
-	group.Wait()
+	_ = group.Wait() // no goroutine returns an error
 	listed := map[string]bool{}
 	for i, a := range found {
 		listed[a.Task] = true
@@ -235,7 +236,7 @@ func runTime(state *container.State, now time.Time) time.Duration {
 // tail returns the last lines of a container's output.
 func (e *Engine) tail(ctx context.Context, id string, tty bool, lines int) ([]string, error) {
 	body, err := e.api.ContainerLogs(ctx, id, container.LogsOptions{
-		ShowStdout: true, ShowStderr: true, Tail: fmt.Sprint(lines),
+		ShowStdout: true, ShowStderr: true, Tail: strconv.Itoa(lines),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the log of container %s: %w", id, err)

@@ -309,7 +309,7 @@ func (e *Engine) followEvents(ctx context.Context, o Owner, signal chan<- struct
 	messages, errs := e.api.Events(ctx, events.ListOptions{Filters: wanted})
 	for {
 		select {
-		case <-errs:
+		case <-errs: //nolint:errcheck // whoever follows follows anew
 			return
 		case m := <-messages:
 			if m.Type == events.ContainerEventType && m.Actor.Attributes[LabelSlug] != o.Slug {

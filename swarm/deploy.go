@@ -308,8 +308,9 @@ func (ids *partIDs) resolve(spec *swarm.ServiceSpec) error {
 	missing := func(kind Kind, name string) error {
 		return fmt.Errorf("%w: service %s uses %s %q, which is not part of it", ErrBadStack, spec.Name, kind, name)
 	}
-	spec.TaskTemplate.Networks = append(spec.TaskTemplate.Networks, spec.Networks...)
-	spec.Networks = nil
+	// Engines still read the old place, so nothing may be left there unresolved.
+	spec.TaskTemplate.Networks = append(spec.TaskTemplate.Networks, spec.Networks...) //nolint:staticcheck // see above
+	spec.Networks = nil                                                               //nolint:staticcheck // see above
 	for i, n := range spec.TaskTemplate.Networks {
 		id, ok := ids.networks[n.Target]
 		if !ok {

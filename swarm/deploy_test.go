@@ -39,8 +39,7 @@ func deploy(t *testing.T, engine *swarm.Engine, o swarm.Owner, s swarm.Stack) *s
 
 // explain adds the table of attempts to an error that has one.
 func explain(err error) string {
-	var e *swarm.ConvergeError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*swarm.ConvergeError](err); ok {
 		return e.Error() + "\n" + swarm.Table(e.Attempts)
 	}
 	return err.Error()

@@ -14,7 +14,7 @@ import (
 	"github.com/docker/docker/api/types/swarm"
 )
 
-// ErrNoGateway: tasks have no address that this host can reach. The error
+// ErrNoGateway says that tasks have no address that this host can reach. The error
 // returned says why and what to do.
 var ErrNoGateway = errors.New("this host can't reach the tasks of its engine")
 

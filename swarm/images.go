@@ -124,7 +124,7 @@ func (e *Engine) Pull(ctx context.Context, images []string, auth string, progres
 			return nil
 		})
 	}
-	group.Wait()
+	_ = group.Wait() // errs has the errors, all of them
 	if ctx.Err() != nil {
 		return fmt.Errorf("pull images: %w", context.Cause(ctx))
 	}

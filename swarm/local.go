@@ -131,7 +131,7 @@ func (e *Engine) removeReleased(ctx context.Context, id string) error {
 		err = e.api.NetworkRemove(ctx, id)
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("remove the network %s: it is still there after %s (%v)", id, releaseTimeout, err)
+			return fmt.Errorf("remove the network %s: it is still there after %s (%w)", id, releaseTimeout, err)
 		case <-tick.C:
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -231,7 +232,7 @@ func restarts(service swarm.Service) int {
 // service.
 func slotOf(task swarm.Task) string {
 	if task.Slot != 0 {
-		return fmt.Sprint(task.Slot)
+		return strconv.Itoa(task.Slot)
 	}
 	return task.NodeID
 }

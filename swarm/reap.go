@@ -111,7 +111,7 @@ func Reap(ctx context.Context, e *Engine, dir, runner string, dryRun bool) ([]Re
 			return nil
 		})
 	}
-	group.Wait()
+	_ = group.Wait() // what went wrong is in r.reaped
 	if !dryRun {
 		removeStrays(dir)
 	}
@@ -225,7 +225,7 @@ func (r *reaper) remove(ctx context.Context, o Owner, found *Reaped) {
 			found.Err = err
 			return
 		}
-		defer lease.Release()
+		defer func() { found.Err = errors.Join(found.Err, lease.Release()) }()
 	}
 	ctx, cancel := context.WithTimeout(ctx, reapTimeout)
 	defer cancel()

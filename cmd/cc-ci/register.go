@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,11 +17,16 @@ import (
 // maxToken bounds what is read of a token file: a wrong path may be endless.
 const maxToken = 4096
 
+// registerFlags are the flags of cc-ci register.
+type registerFlags struct {
+	settingsFlag
+	instance, tokenFile, name string
+	labels                    []string
+	force                     bool
+}
+
 func (m *Main) register() *cobra.Command {
-	var file settingsFlag
-	var instance, tokenFile, name string
-	var labels []string
-	var force bool
+	var flags registerFlags
 	c := &cobra.Command{
 		Use:   "register",
 		Short: "Make this host a runner of a Gitea instance",
@@ -33,53 +39,55 @@ input, so that it appears in no list of processes.`,
   pass show ci/token | cc-ci register --instance https://git.example.org --token-file -
   cc-ci register --instance … --token-file … --labels cc-ci:docker://my-job-image:1`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			settings, _, err := file.load()
-			if err != nil {
-				return err
-			}
-			if !force {
-				if err := unregistered(settings.Identity); err != nil {
-					return err
-				}
-			}
-			parsed, err := runner.ParseLabels(labels...)
-			if err != nil {
-				return usage(fmt.Errorf("--labels: %w", err))
-			}
-			token, err := m.readToken(tokenFile)
-			if err != nil {
-				return err
-			}
-			if err := os.MkdirAll(filepath.Dir(settings.Identity), 0o700); err != nil {
-				return fmt.Errorf("making the state folder: %w", err)
-			}
-			identity, err := runner.Register(c.Context(), runner.Registration{
-				Instance: instance, Token: token, Name: name, Labels: parsed,
-				Version: readBuild().Version, CAFile: settings.InstanceCAFile,
-			})
-			if err != nil {
-				return err
-			}
-			if err := identity.Save(settings.Identity); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(m.Stdout, "Registered %s with %s for %s; the identity is in %s.\n",
-				identity.Name, identity.Address, strings.Join(parsed.Names(), ", "), settings.Identity)
-			return err
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return m.registerRunner(c.Context(), flags) },
 	}
-	file.register(c)
+	flags.register(c)
 	f := c.Flags()
-	f.StringVar(&instance, "instance", "", "the instance's address, as in a browser (required)")
-	f.StringVar(&tokenFile, "token-file", "", "file with the registration token, - for standard input (required)")
-	f.StringVar(&name, "name", "", "the runner's name on Gitea's pages (default: this host's)")
-	f.StringSliceVar(&labels, "labels", []string{"cc-ci"}, "what runs-on asks for: NAME or NAME:docker://IMAGE")
-	f.BoolVar(&force, "force", false, "register anew although there is an identity, which is then lost")
+	f.StringVar(&flags.instance, "instance", "", "the instance's address, as in a browser (required)")
+	f.StringVar(&flags.tokenFile, "token-file", "", "file with the registration token, - for standard input (required)")
+	f.StringVar(&flags.name, "name", "", "the runner's name on Gitea's pages (default: this host's)")
+	f.StringSliceVar(&flags.labels, "labels", []string{"cc-ci"}, "what runs-on asks for: NAME or NAME:docker://IMAGE")
+	f.BoolVar(&flags.force, "force", false, "register anew although there is an identity, which is then lost")
 	for _, required := range []string{"instance", "token-file"} {
 		_ = c.MarkFlagRequired(required) // fails only for a flag that isn't there
 	}
 	return c
+}
+
+func (m *Main) registerRunner(ctx context.Context, flags registerFlags) error {
+	settings, _, err := flags.load()
+	if err != nil {
+		return err
+	}
+	if !flags.force {
+		if err := unregistered(settings.Identity); err != nil {
+			return err
+		}
+	}
+	labels, err := runner.ParseLabels(flags.labels...)
+	if err != nil {
+		return usage(fmt.Errorf("--labels: %w", err))
+	}
+	token, err := m.readToken(flags.tokenFile)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(settings.Identity), 0o700); err != nil {
+		return fmt.Errorf("making the state folder: %w", err)
+	}
+	identity, err := runner.Register(ctx, runner.Registration{
+		Instance: flags.instance, Token: token, Name: flags.name, Labels: labels,
+		Version: readBuild().Version, CAFile: settings.InstanceCAFile,
+	})
+	if err != nil {
+		return err
+	}
+	if err := identity.Save(settings.Identity); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(m.Stdout, "Registered %s with %s for %s; the identity is in %s.\n",
+		identity.Name, identity.Address, strings.Join(labels.Names(), ", "), settings.Identity)
+	return err
 }
 
 // unregistered fails when there is an identity already: registering again makes

@@ -46,7 +46,7 @@ func TestRules(t *testing.T) {
 			if one.note == "" && len(notes) > 0 {
 				t.Errorf("unexpected notes: %q", notes)
 			}
-			if _, body := get(t, c, "https://"+domain+one.path); (body == "hello") != one.routed {
+			if body := get(t, c, "https://"+domain+one.path).body; (body == "hello") != one.routed {
 				t.Errorf("got %q, routed should be %v", body, one.routed)
 			}
 		})
@@ -88,7 +88,7 @@ func TestLabels(t *testing.T) {
 			if got := strings.Join(notes, "\n"); (got != "") != (one.note != "") || !strings.Contains(got, one.note) {
 				t.Errorf("notes are %q, want %q", got, one.note)
 			}
-			if _, body := get(t, c, "https://"+domain); (body == "hello") != one.routed {
+			if body := get(t, c, "https://"+domain).body; (body == "hello") != one.routed {
 				t.Errorf("got %q, routed should be %v", body, one.routed)
 			}
 		})
@@ -106,13 +106,13 @@ func TestPriority(t *testing.T) {
 	serve(t, r, "s_web", web)
 	serve(t, r, "s_api", api)
 	for path, want := range map[string]string{"/": "web", "/api": "api"} {
-		if _, body := get(t, c, "https://"+domain+path); body != want {
+		if body := get(t, c, "https://"+domain+path).body; body != want {
 			t.Errorf("%s is answered by %q, want %q", path, body, want)
 		}
 	}
 	web["traefik.http.routers.hello.priority"] = "1000"
 	serve(t, r, "s_web", web)
-	if _, body := get(t, c, "https://"+domain+"/api"); body != "web" {
+	if body := get(t, c, "https://"+domain+"/api").body; body != "web" {
 		t.Errorf("with the higher priority on web, %q answers", body)
 	}
 }

@@ -70,7 +70,15 @@ func client(t *testing.T, r *router.Router) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
 }
 
-func get(t *testing.T, c *http.Client, url string) (*http.Response, string) {
+// answer is a response and its whole body.
+type answer struct {
+	status int
+	proto  string
+	tls    *tls.ConnectionState
+	body   string
+}
+
+func get(t *testing.T, c *http.Client, url string) answer {
 	t.Helper()
 	response, err := c.Get(url)
 	if err != nil {
@@ -81,7 +89,7 @@ func get(t *testing.T, c *http.Client, url string) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response, string(body)
+	return answer{response.StatusCode, response.Proto, response.TLS, string(body)}
 }
 
 // backend starts a server and returns the Traefik labels a recipe would have for it.
@@ -125,17 +133,17 @@ func TestRouterForwardsAsTraefikDoes(t *testing.T) {
 		fmt.Fprintf(w, "%s %s %s", q.Method, q.Host, q.URL)
 	}))
 	host := fmt.Sprintf("%s:%d", domain, r.Port())
-	response, body := get(t, client(t, r), "https://"+host+"/a%2Fb?c=d;e")
+	got := get(t, client(t, r), "https://"+host+"/a%2Fb?c=d;e")
 	want := fmt.Sprintf("X-Forwarded-Proto=https\nX-Forwarded-Host=%s\nX-Forwarded-For=127.0.0.1\nX-Forwarded-Port=%d\nGET %s /a%%2Fb?c=d;e",
 		host, r.Port(), host)
-	if body != want {
-		t.Errorf("the app saw\n%s\nwant\n%s", body, want)
+	if got.body != want {
+		t.Errorf("the app saw\n%s\nwant\n%s", got.body, want)
 	}
-	if response.ProtoMajor != 2 {
-		t.Errorf("the client got %s, want HTTP/2", response.Proto)
+	if got.proto != "HTTP/2.0" {
+		t.Errorf("the client got %s, want HTTP/2", got.proto)
 	}
-	if got := sha256.Sum256(response.TLS.PeerCertificates[0].Raw); got != r.Fingerprint() {
-		t.Errorf("the certificate's fingerprint is %x, Fingerprint says %x", got, r.Fingerprint())
+	if sum := sha256.Sum256(got.tls.PeerCertificates[0].Raw); sum != r.Fingerprint() {
+		t.Errorf("the certificate's fingerprint is %x, Fingerprint says %x", sum, r.Fingerprint())
 	}
 }
 
@@ -161,9 +169,9 @@ func TestRouterAnswersForWhatItCannotForward(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := start(t, c.resolve)
 			serve(t, r, service, labels(port(closed), "Host(`"+domain+"`)"))
-			response, body := get(t, client(t, r), "https://"+c.host+"/")
-			if response.StatusCode != c.status || !strings.Contains(body, c.says) {
-				t.Errorf("got %d %q, want %d with %q", response.StatusCode, body, c.status, c.says)
+			got := get(t, client(t, r), "https://"+c.host+"/")
+			if got.status != c.status || !strings.Contains(got.body, c.says) {
+				t.Errorf("got %d %q, want %d with %q", got.status, got.body, c.status, c.says)
 			}
 		})
 	}
@@ -175,8 +183,8 @@ func TestRouterForgetsAService(t *testing.T) {
 	r := start(t, here)
 	serve(t, r, service, backend(t, func(w http.ResponseWriter, _ *http.Request) {}))
 	serve(t, r, service, nil)
-	if response, body := get(t, client(t, r), "https://"+domain); response.StatusCode != 404 || !strings.Contains(body, "none at all") {
-		t.Errorf("got %d %q", response.StatusCode, body)
+	if got := get(t, client(t, r), "https://"+domain); got.status != 404 || !strings.Contains(got.body, "none at all") {
+		t.Errorf("got %d %q", got.status, got.body)
 	}
 }
 
@@ -202,12 +210,12 @@ func TestRouterFollowsAReplacedTask(t *testing.T) {
 	}
 	c := client(t, r)
 	old := move("127.0.0.1")
-	if _, body := get(t, c, "https://"+domain); body != "127.0.0.1" {
+	if body := get(t, c, "https://"+domain).body; body != "127.0.0.1" {
 		t.Fatalf("got %q from the first task", body)
 	}
 	old.Close()
 	move("127.0.0.2")
-	if _, body := get(t, c, "https://"+domain); body != "127.0.0.2" {
+	if body := get(t, c, "https://"+domain).body; body != "127.0.0.2" {
 		t.Errorf("got %q after the move", body)
 	}
 }
@@ -236,8 +244,12 @@ func TestRouterPassesWebSockets(t *testing.T) {
 	fmt.Fprintf(conn, "GET /ws HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", domain)
 	in := bufio.NewReader(conn)
 	response, err := http.ReadResponse(in, nil)
-	if err != nil || response.StatusCode != 101 {
-		t.Fatalf("upgrade: %v %v", response, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("upgrade: %s", response.Status)
 	}
 	for _, word := range []string{"ping\n", "pong\n"} {
 		io.WriteString(conn, word)
@@ -293,17 +305,18 @@ func TestRouterListensOnAUnixSocket(t *testing.T) {
 	c.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}
-	if _, body := get(t, c, fmt.Sprintf("https://%s:%d/", domain, r.Port())); body != "hello" {
+	if body := get(t, c, fmt.Sprintf("https://%s:%d/", domain, r.Port())).body; body != "hello" {
 		t.Errorf("got %q", body)
 	}
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
 	c.CloseIdleConnections()
-	if _, err := c.Get("https://" + domain); err == nil {
+	if response, err := c.Get("https://" + domain); err == nil {
+		response.Body.Close()
 		t.Error("the socket answers after it was closed")
 	}
-	if _, body := get(t, client(t, r), "https://"+domain); body != "hello" {
+	if body := get(t, client(t, r), "https://"+domain).body; body != "hello" {
 		t.Errorf("the port answers %q after the socket was closed", body)
 	}
 }
@@ -316,7 +329,7 @@ func TestRouterReachesAnHTTPSBackend(t *testing.T) {
 	l := labels(port(server), "Host(`"+domain+"`)")
 	l["traefik.http.services.hello.loadbalancer.server.scheme"] = "https"
 	serve(t, r, service, l)
-	if _, body := get(t, client(t, r), "https://"+domain); body != "inner" {
+	if body := get(t, client(t, r), "https://"+domain).body; body != "inner" {
 		t.Errorf("got %q", body)
 	}
 }

@@ -118,10 +118,7 @@ func before(ctx context.Context, job Job, ask func(*evaluation) error) error {
 		if !ok {
 			return fmt.Errorf("the workflow has no job %q", job.ID)
 		}
-		rc, err := newRunContext(job, doc, info)
-		if err != nil {
-			return err
-		}
+		rc := newRunContext(job, doc, info)
 		rc.JobContainer = newEnvironment(job, nil, nil)
 		e := &evaluation{doc: doc, info: info, rc: rc}
 		e.ctx, e.errors = collectErrors(ctx)

@@ -101,11 +101,10 @@ func (w *writer) Write(p []byte) (int, error) {
 
 // journal is a Sink that keeps all it is told, masking as a reporter does.
 type journal struct {
-	mu     sync.Mutex
-	lines  []string
-	masks  []string
-	silent bool
-	onRow  func(line string)
+	mu    sync.Mutex
+	lines []string
+	masks []string
+	onRow func(line string)
 }
 
 func (j *journal) add(line string) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -78,7 +79,7 @@ const (
 
 // newRunContext builds act's RunContext without its planner, which would also
 // run the injected jobs and knows only a file for the event.
-func newRunContext(job Job, doc *document, info JobInfo) (*runner.RunContext, error) {
+func newRunContext(job Job, doc *document, info JobInfo) *runner.RunContext {
 	workflow := doc.workflow
 	combination := job.Matrix
 	if combination == nil && len(info.Matrix) > 0 {
@@ -103,7 +104,7 @@ func newRunContext(job Job, doc *document, info JobInfo) (*runner.RunContext, er
 	env["GITHUB_REPOSITORY"] = cmp.Or(env["GITHUB_REPOSITORY"], unknownProject)
 
 	event := cmp.Or(string(job.Event), "{}")
-	rc := &runner.RunContext{
+	return &runner.RunContext{
 		Config: &runner.Config{
 			Actor:                 cmp.Or(defang(job.Context["actor"]), "cc-ci"),
 			EventName:             cmp.Or(job.Context["event_name"], "push"),
@@ -128,7 +129,6 @@ func newRunContext(job Job, doc *document, info JobInfo) (*runner.RunContext, er
 		Name:        cmp.Or(job.Name, "job"),
 		JobName:     cmp.Or(job.Name, "job"),
 	}
-	return rc, nil
 }
 
 func defangCopy(values map[string]string) map[string]string {
@@ -155,9 +155,7 @@ func adaptContainer(job *model.Job) {
 		return
 	}
 	merged := spec.Env
-	for name, value := range job.Environment() {
-		merged[name] = value
-	}
+	maps.Copy(merged, job.Environment())
 	_ = job.Env.Encode(merged)
 }
 

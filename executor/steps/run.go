@@ -73,10 +73,7 @@ func prepare(ctx context.Context, job Job, place Place, sink Sink) (*run, error)
 	model := doc.workflow.Jobs[job.ID]
 	actions := &actions{job: job, cancelled: ctx, hosts: map[string]host{}}
 	names := actions.prepareSteps(model.Steps)
-	rc, err := newRunContext(job, doc, info)
-	if err != nil {
-		return nil, err
-	}
+	rc := newRunContext(job, doc, info)
 	rc.Config.ActionCache = actions
 	record := &recorder{sink: sink, steps: model.Steps, names: names, ids: map[string]int{}, step: -1}
 	for i, step := range model.Steps {

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -182,12 +183,7 @@ func TestClosedConnectionKills(t *testing.T) {
 		}
 		command.conn.Close()
 		eventually(t, what+", all processes are gone", func() bool {
-			for _, pid := range pids {
-				if alive(pid) {
-					return false
-				}
-			}
-			return true
+			return !slices.ContainsFunc(pids, alive)
 		})
 	}
 }

@@ -116,7 +116,7 @@ func first(args []string) error {
 		if err != nil {
 			return err
 		}
-		defer stop()
+		defer func() { _ = stop() }()
 	}
 	return s.serve(ctx, filepath.Join(*run, Socket))
 }
