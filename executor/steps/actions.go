@@ -5,14 +5,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -20,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"git.autonomic.zone/recipe-maintainers/cc-ci/executor/git"
 	"github.com/nektos/act/pkg/model"
 	"github.com/nektos/act/pkg/runner"
 	"gopkg.in/yaml.v3"
@@ -107,36 +106,36 @@ func (a *actions) Fetch(ctx context.Context, repository, _, ref, _ string) (stri
 	defer cancel()
 	defer context.AfterFunc(a.cancelled, cancel)()
 	url := a.url(repository)
-	git := a.git(url)
-	lock, _ := fetching.LoadOrStore(git.dir, new(sync.Mutex))
+	repo := a.git(url)
+	lock, _ := fetching.LoadOrStore(repo.Dir, new(sync.Mutex))
 	lock.(*sync.Mutex).Lock()
 	defer lock.(*sync.Mutex).Unlock()
-	if err := git.prepare(ctx); err != nil {
+	if err := repo.prepare(ctx); err != nil {
 		return "", err
 	}
 	// What came with a token isn't given to a job whose own may not read it.
-	if fullSHA.MatchString(ref) && !git.private {
-		if _, err := git.run(ctx, nil, "cat-file", "-e", ref+"^{commit}"); err == nil {
+	if fullSHA.MatchString(ref) && !repo.private {
+		if _, err := repo.Run(ctx, nil, "cat-file", "-e", ref+"^{commit}"); err == nil {
 			return ref, nil
 		}
 	}
 	kept := "refs/cc-ci/" + hex.EncodeToString([]byte(ref))
-	if _, err := git.run(ctx, nil, "fetch", "--quiet", "--no-tags", "--depth=1", "--", url, "+"+ref+":"+kept); err != nil {
+	if _, err := repo.Run(ctx, nil, "fetch", "--quiet", "--no-tags", "--depth=1", "--", url, "+"+ref+":"+kept); err != nil {
 		return "", fmt.Errorf("fetching %s: %w", url, err)
 	}
-	sha, err := git.run(ctx, nil, "rev-parse", "--verify", kept+"^{commit}")
+	sha, err := repo.Run(ctx, nil, "rev-parse", "--verify", kept+"^{commit}")
 	return strings.TrimSpace(string(sha)), err
 }
 
 // GetTarArchive gives a whole repository, or one file of it.
 func (a *actions) GetTarArchive(ctx context.Context, repository, sha, name string) (io.ReadCloser, error) {
-	git := a.git(a.url(repository))
+	repo := a.git(a.url(repository))
 	if name == "" {
-		content, err := git.run(ctx, nil, "archive", "--format=tar", sha)
+		content, err := repo.Run(ctx, nil, "archive", "--format=tar", sha)
 		return io.NopCloser(bytes.NewReader(content)), err
 	}
 	content, err := a.metadata(path.Base(name), func(file string) ([]byte, error) {
-		return git.file(ctx, sha, path.Join(path.Dir(name), file))
+		return repo.file(ctx, sha, path.Join(path.Dir(name), file))
 	})
 	if err != nil {
 		return nil, err
@@ -247,46 +246,31 @@ func (a *actions) prepareSteps(steps []*model.Step) []string {
 
 // repository is a bare clone on the host.
 type repository struct {
-	dir     string
-	env     []string
+	git.Repository
 	private bool // fetched with the job's token
 }
 
 func (a *actions) git(url string) repository {
 	sum := sha256.Sum256([]byte(url))
 	name := strings.NewReplacer("/", "-", ":", "-").Replace(path.Base(url)) + "-" + hex.EncodeToString(sum[:8]) + ".git"
-	git := repository{dir: filepath.Join(a.job.ActionCache, name), env: []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LC_ALL=C",
-		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0",
-	}}
-	for _, name := range []string{"SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"} {
-		if value := os.Getenv(name); value != "" {
-			git.env = append(git.env, name+"="+value)
-		}
+	var access git.Access
+	if own := strings.TrimSuffix(a.job.InstanceURL, "/") + "/"; own != "/" && strings.HasPrefix(url, own) {
+		access = git.Access{URL: own, Token: a.job.Token, CAFile: a.job.InstanceCAFile}
 	}
-	if ca := os.Getenv("SSL_CERT_FILE"); ca != "" {
-		git.env = append(git.env, "GIT_SSL_CAINFO="+ca)
-	}
-	if own := strings.TrimSuffix(a.job.InstanceURL, "/") + "/"; own != "/" && strings.HasPrefix(url, own) && a.job.Token != "" {
-		git.private = true
-		basic := base64.StdEncoding.EncodeToString([]byte("x-access-token:" + a.job.Token))
-		git.env = append(git.env, "GIT_CONFIG_COUNT=1",
-			"GIT_CONFIG_KEY_0=http."+own+".extraHeader", "GIT_CONFIG_VALUE_0=Authorization: Basic "+basic)
-	}
-	return git
+	return repository{git.New(filepath.Join(a.job.ActionCache, name), access), access.Token != ""}
 }
 
 // prepare makes the bare repository when there is none. Its attributes undo
 // those by which a repository keeps files out of archives.
 func (r repository) prepare(ctx context.Context) error {
-	attributes := filepath.Join(r.dir, "info", "attributes")
+	attributes := filepath.Join(r.Dir, "info", "attributes")
 	if _, err := os.Stat(attributes); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
 		return fmt.Errorf("making the action cache: %w", err)
 	}
-	if _, err := r.run(ctx, nil, "init", "--quiet", "--bare", "."); err != nil {
+	if _, err := r.Run(ctx, nil, "init", "--quiet", "--bare", "."); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(attributes), 0o700); err != nil {
@@ -297,7 +281,7 @@ func (r repository) prepare(ctx context.Context) error {
 
 // file reads a file of a commit, through links inside it.
 func (r repository) file(ctx context.Context, sha, name string) ([]byte, error) {
-	content, err := r.run(ctx, strings.NewReader(sha+":"+name+"\n"), "cat-file", "--batch", "--follow-symlinks")
+	content, err := r.Run(ctx, strings.NewReader(sha+":"+name+"\n"), "cat-file", "--batch", "--follow-symlinks")
 	if err != nil {
 		return nil, err
 	}
@@ -306,22 +290,4 @@ func (r repository) file(ctx context.Context, sha, name string) ([]byte, error) 
 		return nil, fs.ErrNotExist
 	}
 	return bytes.TrimSuffix(content, []byte("\n")), nil
-}
-
-func (r repository) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir, cmd.Env, cmd.Stdin = r.dir, r.env, stdin
-	var output, complaint bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &complaint
-	err := cmd.Run()
-	switch {
-	case err == nil:
-		return output.Bytes(), nil
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("git %s: %w", args[0], context.Cause(ctx))
-	case errors.Is(err, exec.ErrNotFound):
-		return nil, errors.New("git is not installed on the runner's host")
-	}
-	text := strings.Join(strings.Fields(complaint.String()), " ")
-	return nil, fmt.Errorf("git %s: %s", args[0], cmp.Or(text, err.Error()))
 }

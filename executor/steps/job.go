@@ -51,9 +51,12 @@ type Job struct {
 	Token       string
 	ActionsURL  string
 	InstanceURL string // own instance, without trailing slash
-	ActionCache string // host folder for cloned actions, shared between jobs
-	Scratch     string // host folder of this job, bind-mounted as /var/run/act
-	Workspace   string // container path of the workspace
+	// InstanceCAFile (PEM, of the host) is the authority behind the instance's
+	// certificate; "" is the system's.
+	InstanceCAFile string
+	ActionCache    string // host folder for cloned actions, shared between jobs
+	Scratch        string // host folder of this job, bind-mounted as /var/run/act
+	Workspace      string // container path of the workspace
 	// CheckoutArgv serves actions/checkout of the own repository; empty: the real
 	// action runs.
 	CheckoutArgv []string
