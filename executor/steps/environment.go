@@ -228,7 +228,7 @@ func (e *environment) findNode(ctx context.Context) (string, error) {
 		return "", e.explain(ctx, err)
 	}
 	if e.node = strings.TrimSpace(output.String()); err != nil || e.node == "" {
-		e.failed("This action needs node, and the job image has none: use an image with node ≥ 20 (runs-on label, job_image or container:).")
+		e.failed("This action needs node, and the job image has none: use an image with node, as new as the action asks for (runs-on label, job_image or container:).")
 		return "", errReported
 	}
 	return e.node, nil
