@@ -11,8 +11,9 @@ const DefaultPath = "/etc/cc-ci/config.yml"
 // Config is every setting of a runner. The zero value is of no use: start from
 // Default or Load. Paths are absolute; durations are positive.
 type Config struct {
-	// StateDir holds what outlives a restart: identity, leases, spool. It must be
-	// on a local disk, since leases are told to be alive by a file lock.
+	// StateDir holds what outlives a restart: the identity, leases, cloned actions,
+	// and the program that sandboxes begin with. It must be on a local disk, since
+	// leases are told to be alive by a file lock.
 	StateDir string `yaml:"state_dir"`
 	// WorkDir holds one folder per running job with its clone, workspace and
 	// sockets. It is bind-mounted into sandboxes, so the engine must see it.
@@ -87,7 +88,9 @@ type Timeouts struct {
 	Shutdown time.Duration `yaml:"shutdown"`
 }
 
-// Sandbox limits the container that steps run in. Zero is no limit.
+// Sandbox limits the container that steps run in. Zero is no limit, except that
+// there is always one of processes, which all jobs share: zero PIDs are as many
+// as by default.
 type Sandbox struct {
 	Memory Size    `yaml:"memory"`
 	PIDs   int     `yaml:"pids"`

@@ -20,7 +20,7 @@ const DefaultGrace = 4 * time.Second
 
 // DefaultPids is how many processes a sandbox may have at once: many times what a
 // build needs, and a fork bomb's end.
-const DefaultPids = 8192
+const DefaultPids = 4096
 
 // sharedMemory is the size of /dev/shm in bytes. Browsers need more than the
 // engine's 64 MiB; what is used counts as the container's memory.
