@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -21,9 +22,10 @@ func (m *Main) reap() *cobra.Command {
 		Use:   "reap",
 		Short: "Remove what dead jobs have left on the engine",
 		Long: `Removes what jobs left behind whose program was killed: Docker objects, work
-folders and leases, of this host's runner and of this user's "cc-ci run". Jobs
-that live, and everything of other runners, stay untouched, so it may be called
-at any time. The daemon does the same when it starts.`,
+folders and leases, of this user's "cc-ci run" and, where the user may read its
+identity, of this host's runner. Jobs that live, and everything of other
+runners, stay untouched, so it may be called at any time. The daemon does the
+same when it starts, and every few minutes.`,
 		Example: "  cc-ci reap --dry-run\n  cc-ci reap --json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -43,11 +45,16 @@ at any time. The daemon does the same when it starts.`,
 // owner is a runner id with the folder of its leases.
 type owner struct{ id, leases string }
 
-// owners are the runner ids whose dead jobs are this user's to remove.
-func owners(settings config.Config, place local.Place) ([]owner, error) {
+// owners are the runner ids whose dead jobs are this user's to remove. On a
+// daemon's host that is an ordinary user's own only.
+func (m *Main) owners(settings config.Config, place local.Place) ([]owner, error) {
 	list := []owner{{place.Runner, place.Leases}}
 	identity, err := runner.LoadIdentity(settings.Identity)
 	if errors.Is(err, runner.ErrNoIdentity) {
+		return list, nil
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		m.say("Only what your own \"cc-ci run\" left is looked for: the identity of this host's runner is another user's (" + settings.Identity + ").")
 		return list, nil
 	}
 	if err != nil {
@@ -61,7 +68,7 @@ func (m *Main) reapAll(ctx context.Context, settings config.Config, named string
 	if err != nil {
 		return infra(err)
 	}
-	list, err := owners(settings, place)
+	list, err := m.owners(settings, place)
 	if err != nil {
 		return err
 	}
