@@ -80,6 +80,9 @@ func (m *Main) serve(ctx context.Context, settings config.Config, log zerolog.Lo
 		ShutdownTimeout: settings.Timeouts.Shutdown,
 		PollInterval:    settings.Poll.Interval,
 		Prepare: func(ctx context.Context, id runner.Identity) error {
+			if err := keepProgram(m.Binary, firstProcess(settings)); err != nil {
+				return err
+			}
 			warnWithoutTraefik(ctx, engine, settings.ProxyNetwork, log)
 			return reapLogged(ctx, engine, leaseDir(settings), id.UUID, log)
 		},

@@ -61,6 +61,7 @@ func (m *Main) daemonExecutor(s config.Config, id runner.Identity, engine *swarm
 	c.Runner, c.RunnerName = id.UUID, id.Name
 	c.LeaseDir, c.WorkDir = leaseDir(s), s.WorkDir
 	c.ActionCache = filepath.Join(s.StateDir, "actions")
+	c.Binary = firstProcess(s)
 	for _, folder := range []string{c.LeaseDir, c.WorkDir, c.ActionCache} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, fmt.Errorf("making a folder for jobs: %w", err)
