@@ -27,6 +27,7 @@ type Main struct {
 // Run does what the arguments say and returns the exit code. Ending ctx is as
 // good as a first signal.
 func (m *Main) Run(ctx context.Context) int {
+	muteLibraries()
 	root := m.root()
 	root.SetArgs(m.Args)
 	root.SetIn(m.Stdin)
