@@ -26,6 +26,8 @@ const (
 	// strayAge is how old a lease file that never got its name must be before
 	// it is removed: its writer may be about to name it.
 	strayAge = time.Minute
+	// clearTimeout bounds the life of what clears a work folder.
+	clearTimeout = time.Minute
 	// leaseLimit bounds what is read of a lease file, in bytes.
 	leaseLimit = 64 << 10
 )
@@ -77,6 +79,16 @@ func (r Reaped) String() string {
 	return text
 }
 
+// ReapOptions say how Reap goes about it.
+type ReapOptions struct {
+	// DryRun changes nothing: what would be removed is returned.
+	DryRun bool
+	// Clear, if not nil, empties a work folder in which this user may not remove
+	// everything, since steps are root in their container. What it makes on the
+	// engine for that is the owner's, who lives for a minute and has no lease.
+	Clear func(ctx context.Context, o Owner, folder string) error
+}
+
 // Reap removes what dead jobs of the runner have left: their objects on the
 // engine, known by label or by the stack named in their lease, their work
 // folders and their lease files in dir. A job is dead when its lease's lock is
@@ -84,10 +96,9 @@ func (r Reaped) String() string {
 // runner, in this process or another, and everything of other runners stay
 // untouched, so Reap may run at any time.
 //
-// With dryRun nothing is changed, and what would be removed is returned. The
-// error is about what concerns all jobs, such as an engine that does not
+// The error is about what concerns all jobs, such as an engine that does not
 // answer; what concerns one is in its Reaped.Err.
-func Reap(ctx context.Context, e *Engine, dir, runner string, dryRun bool) ([]Reaped, error) {
+func Reap(ctx context.Context, e *Engine, dir, runner string, options ReapOptions) ([]Reaped, error) {
 	if runner == "" {
 		return nil, errors.New("reap: no runner is named")
 	}
@@ -102,7 +113,7 @@ func Reap(ctx context.Context, e *Engine, dir, runner string, dryRun bool) ([]Re
 	if err != nil {
 		return nil, err
 	}
-	r := &reaper{engine: e, dir: dir, runner: runner, look: look, dryRun: dryRun}
+	r := &reaper{engine: e, dir: dir, runner: runner, look: look, options: options}
 	var group errgroup.Group
 	group.SetLimit(reapsAtOnce)
 	for _, slug := range candidates {
@@ -112,7 +123,7 @@ func Reap(ctx context.Context, e *Engine, dir, runner string, dryRun bool) ([]Re
 		})
 	}
 	_ = group.Wait() // what went wrong is in r.reaped
-	if !dryRun {
+	if !options.DryRun {
 		removeStrays(dir)
 	}
 	slices.SortFunc(r.reaped, func(a, b Reaped) int { return strings.Compare(a.Slug, b.Slug) })
@@ -146,7 +157,7 @@ type reaper struct {
 	engine      *Engine
 	dir, runner string
 	look        look
-	dryRun      bool
+	options     ReapOptions
 
 	mu     sync.Mutex
 	reaped []Reaped
@@ -188,7 +199,7 @@ func (r *reaper) reap(ctx context.Context, slug string) {
 	if found.Lease == "" && len(found.Found) == 0 {
 		return
 	}
-	if !r.dryRun {
+	if !r.options.DryRun {
 		r.remove(ctx, owner, &found)
 	}
 	r.add(found)
@@ -234,8 +245,7 @@ func (r *reaper) remove(ctx context.Context, o Owner, found *Reaped) {
 		return
 	}
 	if found.WorkDir != "" {
-		if err := os.RemoveAll(found.WorkDir); err != nil {
-			found.Err = fmt.Errorf("remove the work folder: %w", err)
+		if found.Err = r.removeWorkDir(ctx, o, found.WorkDir); found.Err != nil {
 			return
 		}
 	}
@@ -246,6 +256,25 @@ func (r *reaper) remove(ctx context.Context, o Owner, found *Reaped) {
 		}
 	}
 	found.Removed = true
+}
+
+// removeWorkDir removes a job's work folder, with what root made in it.
+func (r *reaper) removeWorkDir(ctx context.Context, o Owner, folder string) error {
+	err := os.RemoveAll(folder)
+	if errors.Is(err, fs.ErrPermission) && r.options.Clear != nil {
+		// The job's own owner is gone, and makes nothing any more.
+		o.Slug, o.Expires = o.Slug+"-clear", time.Now().Add(clearTimeout)
+		if err = r.options.Clear(ctx, o, folder); err == nil {
+			err = os.RemoveAll(folder)
+		}
+	}
+	if err != nil && os.Geteuid() != 0 {
+		return fmt.Errorf("remove the work folder: %w; steps are root, and so are the files they left: sudo rm -rf %s", err, folder)
+	}
+	if err != nil {
+		return fmt.Errorf("remove the work folder: %w", err)
+	}
+	return nil
 }
 
 // errHeld means that a lease's holder lives.

@@ -128,7 +128,7 @@ func TestReap(t *testing.T) {
 		t.Fatal(err)
 	}
 	reap := func(dryRun bool) []swarm.Reaped {
-		reaped, err := swarm.Reap(within(t, time.Minute), engine, leases, runner, dryRun)
+		reaped, err := swarm.Reap(within(t, time.Minute), engine, leases, runner, swarm.ReapOptions{DryRun: dryRun})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func TestReapWithoutLease(t *testing.T) {
 	if _, err := engine.CreateNetwork(t.Context(), o, o.Slug); err != nil {
 		t.Fatal(err)
 	}
-	reaped, err := swarm.Reap(within(t, time.Minute), engine, leases, o.Runner, false)
+	reaped, err := swarm.Reap(within(t, time.Minute), engine, leases, o.Runner, swarm.ReapOptions{})
 	if err != nil || len(reaped) != 1 || !reaped[0].Removed {
 		t.Fatalf("reaped %v, %v", reaped, err)
 	}

@@ -84,7 +84,7 @@ func (m *Main) serve(ctx context.Context, settings config.Config, log zerolog.Lo
 				return err
 			}
 			warnWithoutTraefik(ctx, engine, settings.ProxyNetwork, log)
-			return reapLogged(ctx, engine, leaseDir(settings), id.UUID, log)
+			return m.reapLogged(ctx, engine, leaseDir(settings), id.UUID, log)
 		},
 		OnReady: func(id runner.Identity) {
 			log.Info().Str("runner", id.Name).Str("instance", id.Address).Strs("labels", id.Labels).
@@ -92,7 +92,7 @@ func (m *Main) serve(ctx context.Context, settings config.Config, log zerolog.Lo
 		},
 	}
 	stop := m.reapNowAndThen(ctx, func(ctx context.Context) error {
-		return reapLogged(ctx, engine, leaseDir(settings), identity.UUID, log)
+		return m.reapLogged(ctx, engine, leaseDir(settings), identity.UUID, log)
 	}, log)
 	defer stop()
 	return d.Run(ctx, force)

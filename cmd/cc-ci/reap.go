@@ -79,7 +79,7 @@ func (m *Main) reapAll(ctx context.Context, settings config.Config, named string
 	defer engine.Close()
 	var all []swarm.Reaped
 	for _, o := range list {
-		reaped, err := swarm.Reap(ctx, engine, o.leases, o.id, dryRun)
+		reaped, err := swarm.Reap(ctx, engine, o.leases, o.id, swarm.ReapOptions{DryRun: dryRun, Clear: m.clear(engine)})
 		if err != nil {
 			return infra(err)
 		}

@@ -142,7 +142,7 @@ func (m *Main) onEngine(ctx context.Context, settings config.Config, configured 
 			err = errors.Join(err, infra(undoing))
 		}
 	}()
-	if err := reapLogged(ctx, engine, place.Leases, place.Runner, log); err != nil {
+	if err := m.reapLogged(ctx, engine, place.Leases, place.Runner, log); err != nil {
 		return broken(ctx, err)
 	}
 	standIn, err := m.standIn(ctx, engine, settings.ProxyNetwork, configured, flags.port)

@@ -12,6 +12,7 @@ import (
 	"git.autonomic.zone/recipe-maintainers/cc-ci/config"
 	"git.autonomic.zone/recipe-maintainers/cc-ci/executor"
 	"git.autonomic.zone/recipe-maintainers/cc-ci/executor/router"
+	"git.autonomic.zone/recipe-maintainers/cc-ci/executor/sandbox"
 	"git.autonomic.zone/recipe-maintainers/cc-ci/runner"
 	"git.autonomic.zone/recipe-maintainers/cc-ci/swarm"
 )
@@ -83,9 +84,16 @@ func (m *Main) localExecutor(s config.Config, place local.Place, standIn *router
 	return executor.New(c, engine, log)
 }
 
+// clear empties the work folders of dead jobs of what root made in them.
+func (m *Main) clear(engine *swarm.Engine) func(context.Context, swarm.Owner, string) error {
+	return func(ctx context.Context, o swarm.Owner, folder string) error {
+		return sandbox.Clear(ctx, engine, o, m.Binary, folder)
+	}
+}
+
 // reapLogged removes what dead jobs of a runner left, and logs each.
-func reapLogged(ctx context.Context, engine *swarm.Engine, dir, id string, log zerolog.Logger) error {
-	reaped, err := swarm.Reap(ctx, engine, dir, id, false)
+func (m *Main) reapLogged(ctx context.Context, engine *swarm.Engine, dir, id string, log zerolog.Logger) error {
+	reaped, err := swarm.Reap(ctx, engine, dir, id, swarm.ReapOptions{Clear: m.clear(engine)})
 	if err != nil {
 		return infra(err)
 	}

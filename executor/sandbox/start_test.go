@@ -284,3 +284,36 @@ func TestStartLeavesNothingWhenItIsCancelled(t *testing.T) {
 		s.owner.Slug += "x"
 	}
 }
+
+// What steps left in a folder goes by a container of its own, and so does that.
+func TestClear(t *testing.T) {
+	s := newSite(t)
+	for _, name := range []string{"a/b/c", ".hidden"} {
+		path := filepath.Join(s.spec.Workspace, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	outside := t.TempDir()
+	if err := os.WriteFile(filepath.Join(outside, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(s.spec.Workspace, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := sandbox.Clear(t.Context(), s.engine, s.owner, s.spec.Binary, s.spec.Workspace); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(s.spec.Workspace); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if left, err := os.ReadDir(outside); err != nil || len(left) != 1 {
+		t.Errorf("outside there is %v, %v", left, err)
+	}
+	if err := sandbox.Clear(t.Context(), s.engine, s.owner, s.spec.Binary, filepath.Join(outside, "none")); err == nil {
+		t.Error("a folder that isn't there was cleared")
+	}
+}
