@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"git.autonomic.zone/recipe-maintainers/cc-ci/executor"
@@ -77,8 +76,9 @@ type Daemon struct {
 	Prepare func(ctx context.Context, id Identity) error
 	// OnReady, if not nil, is called when Gitea knows the runner and its labels.
 	OnReady func(id Identity)
-	// OnIdle is called after the last running job has ended; nil gives the memory
-	// it needed back to the system.
+	// OnIdle is called when the daemon begins to wait for jobs and after the last
+	// running one has ended; nil gives memory that only jobs need back to the
+	// system.
 	OnIdle func()
 
 	// pace replaces defaultPace in tests.
@@ -118,6 +118,7 @@ func (d *Daemon) Run(ctx, force context.Context) error {
 	if ctx.Err() == nil && d.OnReady != nil {
 		d.OnReady(s.identity)
 	}
+	s.onIdle()
 	return s.serve(ctx, force)
 }
 
@@ -142,7 +143,7 @@ func (d *Daemon) open() (*session, error) {
 	}
 	onIdle := d.OnIdle
 	if onIdle == nil {
-		onIdle = debug.FreeOSMemory
+		onIdle = rest
 	}
 	pace := d.times()
 	return &session{

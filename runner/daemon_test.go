@@ -391,7 +391,7 @@ func (l *life) wait() error {
 // A drain takes no new job, and lets the running one end.
 func TestDrain(t *testing.T) {
 	began, leave := make(chan string, 2), make(chan struct{})
-	idle := make(chan struct{}, 1)
+	idle := make(chan struct{}, 2)
 	l := live(t, takes(began, leave), func(l *life) { l.OnIdle = func() { idle <- struct{}{} } })
 	id := l.queue()
 	<-began
@@ -401,6 +401,7 @@ func TestDrain(t *testing.T) {
 	if err := l.wait(); err != nil {
 		t.Errorf("Run = %v", err)
 	}
+	<-idle // before the first job
 	<-idle
 	if page := l.server.Page(id); page.Result != runnerv1.Result_RESULT_SUCCESS || !page.Archived {
 		t.Errorf("the running job is %v", page.Result)

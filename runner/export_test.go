@@ -6,6 +6,9 @@ import (
 	"git.autonomic.zone/recipe-maintainers/cc-ci/runner/internal/report"
 )
 
+// Rest is what an idle daemon does by default.
+var Rest = rest
+
 // Hasten gives a daemon times at which tests don't wait.
 func (d *Daemon) Hasten() {
 	d.pace = &pace{
