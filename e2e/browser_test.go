@@ -6,13 +6,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/runtime"
+	cdp "github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"git.autonomic.zone/recipe-maintainers/cc-ci/e2e/lab/gitea"
@@ -87,23 +88,34 @@ func browser(t *testing.T) (context.Context, *complaints) {
 		chromedp.NoSandbox, // it runs as root, in the lab's namespace
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true),
-		chromedp.UserDataDir(t.TempDir()),
+		chromedp.UserDataDir(profile(t)),
 	)
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(stop)
-	ctx, _ := chromedp.NewContext(allocator)
-	browser := ctx
-	t.Cleanup(func() {
-		// It waits for the browser's end, which still writes to its folder.
-		if err := chromedp.Cancel(browser); err != nil {
-			t.Errorf("closing the browser: %v", err)
-		}
-	})
-	ctx, stopWaiting := context.WithTimeout(ctx, browserLimit)
+	ctx, stopWaiting := context.WithTimeout(context.Background(), browserLimit)
 	t.Cleanup(stopWaiting)
+	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(stop)
+	ctx, stopBrowser := chromedp.NewContext(ctx)
+	t.Cleanup(stopBrowser)
 	seen := &complaints{}
 	chromedp.ListenTarget(ctx, seen.listen)
 	return ctx, seen
+}
+
+// profile is a folder for the browser. Its processes write to it until a moment
+// after they were killed, which a t.TempDir does not forgive.
+func profile(t *testing.T) string {
+	t.Helper()
+	dir := must(os.MkdirTemp("", "e2e-browser"))(t)
+	t.Cleanup(func() {
+		for end := time.Now().Add(10 * time.Second); os.RemoveAll(dir) != nil; {
+			if time.Now().After(end) {
+				t.Errorf("the browser's folder %s can't be removed", dir)
+				return
+			}
+			runtime.Gosched()
+		}
+	})
+	return dir
 }
 
 // complaints are the errors that a page's script ran into.
@@ -115,10 +127,10 @@ type complaints struct {
 func (c *complaints) listen(event any) {
 	var text string
 	switch e := event.(type) {
-	case *runtime.EventExceptionThrown:
+	case *cdp.EventExceptionThrown:
 		text = e.ExceptionDetails.Error()
-	case *runtime.EventConsoleAPICalled:
-		if e.Type != runtime.APITypeError {
+	case *cdp.EventConsoleAPICalled:
+		if e.Type != cdp.APITypeError {
 			return
 		}
 		for _, arg := range e.Args {
