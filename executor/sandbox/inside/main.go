@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"git.autonomic.zone/recipe-maintainers/cc-ci/executor/sandbox/inside/workspace"
 )
 
 // Where the host's folders and files are in the sandbox.
@@ -63,19 +65,16 @@ func Main(args []string) int {
 	case "":
 		err = first(args)
 	case "checkout":
-		err = checkout(args, os.Stdout)
+		err = checkout(args)
 	case "clean":
-		err = clean(args)
+		err = workspace.Clean(args)
 	default:
 		err = usageError("there is no sandbox verb " + verb)
 	}
 	return code(err)
 }
 
-// usageError is a call that can't be right.
-type usageError string
-
-func (e usageError) Error() string { return string(e) }
+type usageError = workspace.UsageError
 
 // code tells of an error and returns the exit code for it.
 func code(err error) int {
@@ -87,6 +86,19 @@ func code(err error) int {
 		return exitUsage
 	}
 	return exitFailure
+}
+
+// checkout reads the arguments of sandbox checkout.
+func checkout(args []string) error {
+	flags := flag.NewFlagSet("checkout", flag.ContinueOnError)
+	from := flags.String("from", Clone, "the clone")
+	if err := flags.Parse(args); err != nil {
+		return usageError(err.Error())
+	}
+	if flags.NArg() > 1 {
+		return usageError("checkout takes one path in the workspace at most")
+	}
+	return workspace.Checkout(*from, flags.Arg(0), os.Stdout)
 }
 
 // first is the first process: it returns on SIGTERM or SIGINT, when all commands

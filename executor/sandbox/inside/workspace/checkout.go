@@ -1,9 +1,8 @@
-package inside
+package workspace
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,23 +13,21 @@ import (
 	"time"
 )
 
-// checkout puts the job's clone where actions/checkout would put the repository.
-// What was there before is removed, as its clean does.
-func checkout(args []string, log io.Writer) error {
-	flags := flag.NewFlagSet("checkout", flag.ContinueOnError)
-	from := flags.String("from", Clone, "the clone")
-	if err := flags.Parse(args); err != nil {
-		return usageError(err.Error())
-	}
-	if flags.NArg() > 1 {
-		return usageError("checkout takes one path in the workspace at most")
-	}
+// UsageError is a call that can't be right.
+type UsageError string
+
+func (e UsageError) Error() string { return string(e) }
+
+// Checkout puts the job's clone, at from, where actions/checkout would put the
+// repository: to path in GITHUB_WORKSPACE, "" for the workspace itself. What was
+// there before is removed, as its clean does. It tells log so.
+func Checkout(from, path string, log io.Writer) error {
 	workspace := os.Getenv("GITHUB_WORKSPACE")
 	if !filepath.IsAbs(workspace) {
 		return errors.New("GITHUB_WORKSPACE isn't set to a folder: checkout runs as a step of a job")
 	}
 	begun := time.Now()
-	clone, err := os.OpenRoot(*from)
+	clone, err := os.OpenRoot(from)
 	if err != nil {
 		return fmt.Errorf("this sandbox has no clone of the repository: %w", err)
 	}
@@ -39,7 +36,7 @@ func checkout(args []string, log io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read which commit the job's clone is at: %w", err)
 	}
-	folder, err := place(clone, workspace, flags.Arg(0))
+	folder, err := place(clone, workspace, path)
 	if err != nil {
 		return err
 	}
@@ -57,7 +54,7 @@ func checkout(args []string, log io.Writer) error {
 func place(clone *os.Root, workspace, path string) (string, error) {
 	path = filepath.Clean(orElse(path, "."))
 	if !filepath.IsLocal(path) {
-		return "", usageError(fmt.Sprintf("the path %q isn't within the workspace", path))
+		return "", UsageError(fmt.Sprintf("the path %q isn't within the workspace", path))
 	}
 	if err := os.MkdirAll(workspace, 0o755); err != nil {
 		return "", err

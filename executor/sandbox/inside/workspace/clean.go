@@ -1,4 +1,4 @@
-package inside
+package workspace
 
 import (
 	"fmt"
@@ -6,16 +6,16 @@ import (
 	"path/filepath"
 )
 
-// clean removes what is in the given folders, not the folders: they are mount
+// Clean removes what is in the given folders, not the folders: they are mount
 // points. What root made in them in the container an ordinary user of the host
 // could not remove.
-func clean(folders []string) error {
+func Clean(folders []string) error {
 	if len(folders) == 0 {
-		return usageError("name the folders to clean")
+		return UsageError("name the folders to clean")
 	}
 	for _, folder := range folders {
 		if !filepath.IsAbs(folder) || filepath.Clean(folder) == "/" {
-			return usageError(fmt.Sprintf("%q isn't a folder to clean: name it from the root, and not the root", folder))
+			return UsageError(fmt.Sprintf("%q isn't a folder to clean: name it from the root, and not the root", folder))
 		}
 	}
 	for _, folder := range folders {
