@@ -18,13 +18,16 @@ type bench struct {
 	lab      *lab.Lab
 	engine   *swarm.Engine
 	progress *supply.Progress
+	logs     string
 	dir      string // of both runners; short, since sockets are made below it
 
 	ours, official *runner
 }
 
-func newBench(ctx context.Context, l *lab.Lab, progress *supply.Progress) (_ *bench, err error) {
-	b := &bench{lab: l, progress: progress}
+// newBench starts both runners. Their jobs' logs are written to the folder logs
+// unless it is empty.
+func newBench(ctx context.Context, l *lab.Lab, logs string) (_ *bench, err error) {
+	b := &bench{lab: l, logs: logs, progress: supply.NewProgress(os.Stderr)}
 	defer func() {
 		if err != nil {
 			b.close()
@@ -60,7 +63,7 @@ func (b *bench) furnish(ctx context.Context, name string, start startFunc) (*run
 	if err := admin.CreateOrg(ctx, org, user.Name); err != nil {
 		return nil, err
 	}
-	r := &runner{name: name, label: name, org: org}
+	r := &runner{name: name, label: name, org: org, logs: b.logs}
 	if r.client, err = admin.As(ctx, user); err != nil {
 		return nil, err
 	}
@@ -83,7 +86,7 @@ func (b *bench) furnish(ctx context.Context, name string, start startFunc) (*run
 // measure takes all figures. Memory comes first, since it is to be that of a
 // runner that has run one job.
 func (b *bench) measure(ctx context.Context, p plan) (*report, error) {
-	r := &report{Machine: describe(ctx, b), Command: command(p), LoadBefore: load()}
+	r := &report{Machine: describe(ctx, b), Official: b.officialVersion(), Command: command(p), LoadBefore: load()}
 	first := func() error {
 		for _, runner := range b.runners() {
 			if _, err := runner.watch(ctx, lightRepo, tenSteps); err != nil {
@@ -114,8 +117,8 @@ func (b *bench) measure(ctx context.Context, p plan) (*report, error) {
 
 func (b *bench) runners() []*runner { return []*runner{b.ours, b.official} }
 
-// logs is the runners' own logs, as an error that explains one of theirs.
-func (b *bench) logs() error {
+// explain is the runners' own logs, as an error that explains one of theirs.
+func (b *bench) explain() error {
 	var errs []error
 	for _, r := range b.runners() {
 		errs = append(errs, fmt.Errorf("the log of %s ends:\n%s", r.name, r.tail()))

@@ -19,9 +19,9 @@ const (
 
 // idle is what runners cost that wait for a job, after they have run one.
 func (b *bench) idle(ctx context.Context, p plan, r *report) error {
-	anonymous := figure{Name: "idle: anonymous memory, after one job", Unit: megabytes, Target: 12, Samples: b.empty()}
-	resident := figure{Name: "idle: resident memory", Unit: megabytes, TargetRatio: 1, Samples: b.empty()}
-	rate := figure{Name: "idle: requests to Gitea", Unit: perSecond, Target: 1.2, Samples: b.empty()}
+	anonymous := figure{Name: "idle: anonymous memory, after one job", Unit: megabytes, Target: 12}
+	resident := figure{Name: "idle: resident memory", Unit: megabytes, TargetRatio: 1}
+	rate := figure{Name: "idle: requests to Gitea", Unit: perSecond, Target: 1.2}
 	if err := sleep(ctx, settle); err != nil {
 		return err
 	}

@@ -40,7 +40,6 @@ func tick(step int) string { return fmt.Sprintf("tick-%d", step) }
 func (b *bench) firstRow(ctx context.Context, p plan, r *report) error {
 	f := figure{
 		Name: "dispatched → first row on the run's page", Unit: seconds, Target: 0.7,
-		Samples: b.empty(),
 	}
 	for range p.FirstRow {
 		for _, runner := range b.runners() {
@@ -63,11 +62,10 @@ func (b *bench) firstRow(ctx context.Context, p plan, r *report) error {
 func (b *bench) tenSteps(ctx context.Context, p plan, r *report) error {
 	job := figure{
 		Name: "ten one-line steps in a container, dispatched → completed", Unit: seconds,
-		TargetRatio: 0.2, Samples: b.empty(),
+		TargetRatio: 0.2,
 	}
 	step := figure{
 		Name: "one such step: from its row to the next one's, with the shell's start", Unit: milliseconds, Target: 30,
-		Samples: b.empty(),
 	}
 	for range p.TenSteps {
 		for _, runner := range b.runners() {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 
@@ -42,6 +44,13 @@ func processor() string {
 		}
 	}
 	return ""
+}
+
+var versionInName = regexp.MustCompile(`v\d+\.\d+\.\d+`)
+
+// officialVersion is the official runner's, which its program's name has.
+func (b *bench) officialVersion() string {
+	return versionInName.FindString(filepath.Base(b.lab.Facts.Gitea.Runner))
 }
 
 // load is the average number of processes that wanted to run in the last

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"git.autonomic.zone/recipe-maintainers/cc-ci/e2e/lab"
-	"git.autonomic.zone/recipe-maintainers/cc-ci/e2e/lab/supply"
 )
 
 // plan is how much is measured.
@@ -35,48 +34,56 @@ var (
 	quick = plan{FirstRow: 4, TenSteps: 2, Hello: 2, Idle: 20 * time.Second}
 )
 
+// options are the command line's.
+type options struct {
+	quick, markdown, json bool
+	logs                  string
+}
+
 func main() {
-	var hurry, markdown, asJSON bool
-	flag.BoolVar(&hurry, "quick", false, "measure less often; the figures are rougher")
-	flag.BoolVar(&markdown, "markdown", false, "write the table into README.md, too")
-	flag.BoolVar(&asJSON, "json", false, "print JSON, with every sample, in place of the table")
+	var o options
+	flag.BoolVar(&o.quick, "quick", false, "measure less often; the figures are rougher")
+	flag.BoolVar(&o.markdown, "markdown", false, "write the table into README.md, too")
+	flag.BoolVar(&o.json, "json", false, "print JSON, with every sample, in place of the table")
+	flag.StringVar(&o.logs, "logs", "", "write the measured jobs' logs into this folder, with the times seen on their pages")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "bench: unexpected argument %q\n", flag.Arg(0))
 		os.Exit(2)
 	}
 	p := whole
-	if hurry {
+	if o.quick {
 		p = quick
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer cancel()
-	if err := run(ctx, p, markdown, asJSON); err != nil {
+	err := run(ctx, p, o)
+	cancel()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, p plan, markdown, asJSON bool) error {
+func run(ctx context.Context, p plan, o options) error {
 	l, err := lab.Join()
 	if err != nil {
 		return err
 	}
-	b, err := newBench(ctx, l, supply.NewProgress(os.Stderr))
+	b, err := newBench(ctx, l, o.logs)
 	if err != nil {
 		return err
 	}
 	defer b.close()
 	report, err := b.measure(ctx, p)
 	if err != nil {
-		return errors.Join(err, b.logs())
+		return errors.Join(err, b.explain())
 	}
-	if markdown {
+	if o.markdown {
 		if err := report.writeInto(filepath.Join(l.Repo, "README.md")); err != nil {
 			return err
 		}
 	}
-	if asJSON {
+	if o.json {
 		return report.printJSON(os.Stdout)
 	}
 	report.print(os.Stdout)

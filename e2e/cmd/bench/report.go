@@ -2,27 +2,31 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 )
 
-// A unit of a figure and how it is written.
-type unit struct{ name, format string }
+// A unit of a figure.
+type unit string
 
-var (
-	seconds      = unit{"s", "%.2f"}
-	milliseconds = unit{"ms", "%.0f"}
-	megabytes    = unit{"MB", "%.1f"}
-	perSecond    = unit{"/s", "%.2f"}
+const (
+	seconds      unit = "s"
+	milliseconds unit = "ms"
+	megabytes    unit = "MB"
+	perSecond    unit = "/s"
 )
 
-func (u unit) MarshalText() ([]byte, error) { return []byte(u.name), nil }
-
-func (u unit) of(v float64) string { return fmt.Sprintf(u.format, v) }
+// of writes a number of the unit, with as many decimals as tell something.
+func (u unit) of(v float64) string {
+	decimals := map[unit]int{seconds: 2, milliseconds: 0, megabytes: 1, perSecond: 2}
+	return strconv.FormatFloat(v, 'f', decimals[u], 64)
+}
 
 // A figure is one line of the table. It has one target, met at or below it.
 type figure struct {
@@ -32,12 +36,13 @@ type figure struct {
 	TargetRatio float64              `json:",omitempty"` // of ours to the official runner's
 	Samples     map[string][]float64 // by the runner's name
 	Note        string               `json:",omitempty"`
+	Failed      string               `json:",omitempty"` // why no sample could meet the target
 }
 
-// empty is a figure's samples before the first.
-func (b *bench) empty() map[string][]float64 { return map[string][]float64{} }
-
 func (f *figure) add(runner string, samples ...float64) {
+	if f.Samples == nil {
+		f.Samples = map[string][]float64{}
+	}
 	f.Samples[runner] = append(f.Samples[runner], samples...)
 }
 
@@ -56,7 +61,7 @@ func (f *figure) cell(runner string) string {
 	if len(s) == 0 {
 		return "–"
 	}
-	text := f.Unit.of(median(s)) + " " + f.Unit.name
+	text := f.Unit.of(median(s)) + " " + string(f.Unit)
 	if least, most := f.Unit.of(slices.Min(s)), f.Unit.of(slices.Max(s)); least != most {
 		text += fmt.Sprintf(" (%s–%s)", least, most)
 	}
@@ -73,6 +78,9 @@ func (f *figure) ratio() float64 {
 }
 
 func (f *figure) met() bool {
+	if f.Failed != "" {
+		return false
+	}
 	if f.TargetRatio > 0 {
 		return f.ratio() <= f.TargetRatio
 	}
@@ -91,13 +99,13 @@ func (f *figure) columns() []string {
 	case f.TargetRatio > 0:
 		target = fmt.Sprintf("≤ %.1f × official", f.TargetRatio)
 	default:
-		target = fmt.Sprintf("≤ %g %s", f.Target, f.Unit.name)
+		target = fmt.Sprintf("≤ %g %s", f.Target, f.Unit)
 	}
 	if !f.met() {
 		verdict = "NOT MET"
 	}
-	if f.Note != "" {
-		verdict += ", " + f.Note
+	if note := cmp.Or(f.Failed, f.Note); note != "" {
+		verdict += ", " + note
 	}
 	return []string{f.Name, f.cell("cc-ci"), f.cell("official"), ratio, target, verdict}
 }
@@ -107,6 +115,7 @@ var heading = []string{"figure: median (least–most)", "cc-ci", "official runne
 // A report is what was measured, on what.
 type report struct {
 	Machine               string
+	Official              string // the official runner's version
 	Command               string
 	LoadBefore, LoadAfter float64
 	Figures               []figure
@@ -153,7 +162,7 @@ func (r *report) printJSON(to io.Writer) error {
 	return e.Encode(r)
 }
 
-// The table's place in a document.
+// The marks of the table's place in a document.
 var begin, end = []byte("<!-- bench:begin -->\n"), []byte("<!-- bench:end -->")
 
 // writeInto puts the table between the marks in a document.
@@ -182,7 +191,7 @@ func (r *report) markdown() []byte {
 			fmt.Fprintln(&b, "|---|---|---|---|---|---|")
 		}
 	}
-	fmt.Fprintf(&b, "\nMade by `%s` on %s. Gitea and both runners shared the machine; the official runner is v1.0.8 with its default configuration.\n",
-		r.Command, r.provenance())
+	fmt.Fprintf(&b, "\nMade by `%s` on %s. The machine also ran Gitea, Traefik and the engine. The official runner is %s with its default configuration; its steps ran in the same image.\n",
+		r.Command, r.provenance(), r.Official)
 	return b.Bytes()
 }

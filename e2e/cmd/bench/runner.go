@@ -22,7 +22,8 @@ type runner struct {
 	label  string
 	org    string
 	client *gitea.Client
-	gate   *gate // stands for Gitea to this runner
+	gate   *gate  // stands for Gitea to this runner
+	logs   string // the folder that the jobs' logs are written to; empty: they aren't
 
 	cmd  *exec.Cmd
 	log  string

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -63,6 +65,14 @@ func (r *runner) watch(ctx context.Context, repo, workflow string) (sighting, er
 	}
 	if err != nil {
 		return s, err
+	}
+	if r.logs != "" {
+		name := fmt.Sprintf("%s-%s-%d.log", r.name, strings.TrimSuffix(workflow, ".yml"), job.ID)
+		head := fmt.Sprintf("%s dispatched\n%s first row\n%s completed\n",
+			s.dispatched.UTC().Format(time.RFC3339Nano), s.firstRow.UTC().Format(time.RFC3339Nano), s.completed.UTC().Format(time.RFC3339Nano))
+		if err := os.WriteFile(filepath.Join(r.logs, name), []byte(head+text), 0o600); err != nil {
+			return s, err
+		}
 	}
 	s.log, err = rows(text)
 	return s, err
