@@ -165,7 +165,7 @@ func TestSandboxIsWhatAStepExpects(t *testing.T) {
 		{"the engine's capabilities but two", "sed -n 's/^CapBnd:[[:space:]]*//p' /proc/self/status", "00000000a00405fb\n"},
 		{"no devices of its own making", "mknod /tmp/disk b 8 0 2>/dev/null || echo refused", "refused\n"},
 		{"packages can change users and owners", "touch f; chown nobody f; setpriv --reuid=65534 --clear-groups id -u", "65534\n"},
-		{"a bound on processes", "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null || true", "8192\n"},
+		{"a bound on processes", "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null || true", "4096\n"},
 		{"no zombies", "(true & (true &) ); for i in 1 2 3 4 5 6 7 8 9; do cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z ' > n || break; done; cat n", "0\n"},
 	} {
 		got, err := bash(t.Context(), box, c.script)
