@@ -30,7 +30,7 @@ type plan struct {
 }
 
 var (
-	whole = plan{FirstRow: 12, TenSteps: 5, Hello: 5, Idle: time.Minute}
+	whole = plan{FirstRow: 10, TenSteps: 5, Hello: 5, Idle: time.Minute}
 	quick = plan{FirstRow: 4, TenSteps: 2, Hello: 2, Idle: 20 * time.Second}
 )
 
