@@ -34,7 +34,7 @@ func lookAtPage(t *testing.T, w *world, job gitea.Job) {
 	var picture []byte
 	err := chromedp.Run(ctx,
 		setCookies(w.lab.Facts.Gitea.URL, session.Cookies()),
-		chromedp.EmulateViewport(1280, 1400),
+		chromedp.EmulateViewport(1280, 860),
 		chromedp.Navigate(job.HTMLURL),
 		chromedp.WaitVisible(".job-step-section", chromedp.ByQuery),
 		openStep(0), openStep(2),
