@@ -57,7 +57,10 @@ func TestVerdicts(t *testing.T) {
 		},
 		{
 			"a service that takes more memory than it may", func(o swarm.Owner) []swarmapi.ServiceSpec {
-				s := service(o, "app", "MODE=greedy")
+				// The health check never passes: on a slow machine the program would
+				// live long enough to count as ready.
+				s := healthy(service(o, "app", "MODE=greedy"))
+				s.TaskTemplate.ContainerSpec.Healthcheck.Retries = 1000
 				s.TaskTemplate.Resources = &swarmapi.ResourceRequirements{Limits: &swarmapi.Limit{MemoryBytes: 32 << 20}}
 				return []swarmapi.ServiceSpec{s}
 			}, swarm.OutOfMemory, 20 * time.Second, []string{"its limit of 32 MiB"},
