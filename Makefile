@@ -49,7 +49,8 @@ test:
 	@$(NEED) $(ENGINE) $(PAGES) chromium:chromium git:git
 	@$(MAKE) --no-print-directory build $(LAB)
 	@go mod download
-	@$(LAB) exec -- go test -race -p 1 $(TESTFLAGS) $(or $(PACKAGES),./...)
+	@$(LAB) exec -- go test -race -count=1 -p 1 $(TESTFLAGS) $(or $(PACKAGES),$$(go list ./... | grep -v /e2e/laptop))
+	@$(if $(PACKAGES),,$(LAB) --parts plain exec -- go test -race -count=1 $(TESTFLAGS) ./e2e/laptop)
 
 # The table goes to the standard output; -markdown writes it into README.md, too.
 bench:

@@ -45,7 +45,7 @@ func TestTwoJobsAtOnce(t *testing.T) {
 	steps := `
 - run: echo "slug $CC_CI_SLUG is up"
 - run: |
-    for i in $(seq 1 240); do
+    for i in $(seq 1 60); do
       [ "$(curl -s "$CC_CI_URL/" | grep -c '^secret: present')" = 1 ] || exit 1
       curl -s "http://store:7000/seen-$CC_CI_SLUG" > /dev/null || true
       sleep 0.05

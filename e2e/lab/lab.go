@@ -31,15 +31,19 @@ type Options struct {
 }
 
 // ParseParts reads a list of parts as in CC_CI_LAB_PARTS: engine, traefik and
-// gitea, with commas between. An empty list means all.
+// gitea, with commas between, or plain alone, an engine that nothing was done to.
+// An empty list means all.
 func ParseParts(list string) (Options, error) {
 	if list == "" {
 		return Options{Traefik: true, Gitea: true}, nil
 	}
+	if list == "plain" {
+		return Options{Plain: true}, nil
+	}
 	parts := strings.Split(list, ",")
 	for _, p := range parts {
 		if !slices.Contains([]string{"engine", "traefik", "gitea"}, p) {
-			return Options{}, fmt.Errorf("no part %q of the lab; there are engine, traefik and gitea", p)
+			return Options{}, fmt.Errorf("no part %q of the lab; there are engine, traefik and gitea, and plain alone", p)
 		}
 	}
 	return Options{Traefik: slices.Contains(parts, "traefik"), Gitea: slices.Contains(parts, "gitea")}, nil

@@ -46,7 +46,7 @@ func command() *cobra.Command {
 	}
 	var parts string
 	root.PersistentFlags().StringVar(&parts, "parts", os.Getenv("CC_CI_LAB_PARTS"),
-		"what to bring up, of engine, traefik and gitea, with commas between; empty means all")
+		"what to bring up, of engine, traefik and gitea, with commas between, or plain for an untouched engine; empty means all")
 	options := func() (lab.Options, error) { return lab.ParseParts(parts) }
 	root.AddCommand(execCommand(options), upCommand(options), downCommand(), imageCommand(), toolCommand(),
 		demoCommand(), showCommand())
