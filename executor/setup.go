@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"git.autonomic.zone/recipe-maintainers/cc-ci/abra"
+	"git.autonomic.zone/recipe-maintainers/cc-ci/executor/git"
 	"git.autonomic.zone/recipe-maintainers/cc-ci/executor/steps"
 	"git.autonomic.zone/recipe-maintainers/cc-ci/swarm"
 )
@@ -100,7 +101,7 @@ func (r *run) checkout(ctx context.Context) error {
 	return r.timed(ctx, "checkout", r.config.Timeouts.Checkout, func(ctx context.Context) error {
 		err := checkout(ctx, r.job, r.cloneFolder(), r.config.InstanceCAFile)
 		switch {
-		case errors.Is(err, errNoGit):
+		case errors.Is(err, git.ErrMissing):
 			return infraFault(err, "install git where the runner's service finds it", "%v", err)
 		case err != nil && r.job.Dir != "":
 			return recipeFault(err, "", "%v", err)
