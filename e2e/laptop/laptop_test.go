@@ -121,14 +121,14 @@ func TestExitCodes(t *testing.T) {
 		{"the example recipe succeeds", func(l *laptop) []string { return []string{"run", l.hello()} }, 0,
 			[]string{"turning that on", "answers 200", "secret: present", "all gone", "success"}},
 		{"a failing step is a failure", func(l *laptop) []string { return []string{"run", l.recipe("      - run: exit 7\n")} }, 1,
-			[]string{"exited with code 7", "all gone"}},
+			[]string{"exit code 7", "all gone"}},
 		{"a folder that isn't there is wrong usage", func(l *laptop) []string { return []string{"run", "/nowhere"} }, 2,
 			[]string{"/nowhere"}},
 		{"a job that isn't there is wrong usage", func(l *laptop) []string { return []string{"run", l.hello(), "--job", "tset"} }, 2,
 			[]string{"tset", "test"}},
 		{"an image for steps that isn't there is the host's fault", func(l *laptop) []string {
-			return []string{"run", l.hello(), "--job-image", "cc-ci-lab/nowhere:1"}
-		}, 3, []string{"cc-ci-lab/nowhere:1", "make job-image"}},
+			return []string{"run", l.hello(), "--config", l.config("job_image: cc-ci-lab/nowhere:1\n")}
+		}, 3, []string{"the runner's side", "cc-ci-lab/nowhere:1", "make job-image"}},
 		{"a daemon wants swarm mode and says how", func(l *laptop) []string { return []string{"daemon", "--config", l.registered()} }, 3,
 			[]string{"docker swarm init"}},
 	} {
@@ -148,6 +148,16 @@ func TestExitCodes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// config is a configuration file with this text.
+func (l *laptop) config(text string) string {
+	l.Helper()
+	file := filepath.Join(l.TempDir(), "config.yml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		l.Fatal(err)
+	}
+	return file
 }
 
 // registered is the config of a runner with an identity of nobody's.
