@@ -232,8 +232,7 @@ func (r *run) openRouter(spec *sandbox.Spec) error {
 }
 
 func (r *run) sandboxFault(err error) error {
-	var missing *sandbox.MissingImageError
-	if errors.As(err, &missing) {
+	if missing, ok := errors.AsType[*sandbox.MissingImageError](err); ok {
 		return r.pullFault(&swarm.ImageError{Image: missing.Image, Absent: true, Err: err})
 	}
 	return infraFault(err, "", "the container for the steps can't be started: %v", err)

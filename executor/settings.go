@@ -113,7 +113,7 @@ func unknownSetting(name string) error {
 // parseStatuses reads "200", "200,302" or "401".
 func parseStatuses(value string) ([]int, error) {
 	var codes []int
-	for _, field := range strings.Split(value, ",") {
+	for field := range strings.SplitSeq(value, ",") {
 		code, err := strconv.Atoi(strings.TrimSpace(field))
 		if err != nil || code < 100 || code > 599 {
 			return nil, fmt.Errorf("is %q: write status codes separated by commas, for example 200,302", value)
