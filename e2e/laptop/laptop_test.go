@@ -127,7 +127,7 @@ func TestExitCodes(t *testing.T) {
 		{"a job that isn't there is wrong usage", func(l *laptop) []string { return []string{"run", l.hello(), "--job", "tset"} }, 2,
 			[]string{"tset", "test"}},
 		{"an image for steps that isn't there is the host's fault", func(l *laptop) []string {
-			return []string{"run", l.hello(), "--config", l.config("job_image: cc-ci-lab/nowhere:1\n")}
+			return []string{"run", l.hello(), "--config", l.config("job_image: cc-ci-lab/nowhere:1\ndocker_host: " + l.lab.Facts.DockerHost + "\n")}
 		}, 3, []string{"the runner's side", "cc-ci-lab/nowhere:1", "make job-image"}},
 		{"a daemon wants swarm mode and says how", func(l *laptop) []string { return []string{"daemon", "--config", l.registered()} }, 3,
 			[]string{"docker swarm init"}},
