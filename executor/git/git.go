@@ -14,7 +14,12 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
+	"time"
 )
+
+// killBound is how long outputs may stay open after git was killed.
+const killBound = 5 * time.Second
 
 // ErrMissing says that the host lacks git.
 var ErrMissing = errors.New("git is not installed on the runner's host")
@@ -68,6 +73,11 @@ func New(dir string, access Access) Repository {
 func (r Repository) Run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir, cmd.Env, cmd.Stdin = r.Dir, r.env, stdin
+	// git talks to servers through children, which would outlive it and keep its
+	// outputs open.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = killBound
 	var output, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &complaint
 	err := cmd.Run()

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"git.autonomic.zone/recipe-maintainers/cc-ci/executor/git"
 )
@@ -77,5 +79,29 @@ func TestRunSaysWhyNot(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, err := git.New(t.TempDir(), git.Access{}).Run(t.Context(), nil, "init"); !errors.Is(err, git.ErrMissing) {
 		t.Errorf("without git: got %v", err)
+	}
+}
+
+// A server that takes a connection and says nothing doesn't hold a job past its
+// time, nor does the child by which git talks to it.
+func TestRunEndsWithItsContext(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	r := git.New(t.TempDir(), git.Access{})
+	if _, err := r.Run(t.Context(), nil, "init", "--quiet"); err != nil {
+		t.Fatal(err)
+	}
+	late := errors.New("too late")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 500*time.Millisecond, late)
+	defer cancel()
+	begun := time.Now()
+	if _, err := r.Run(ctx, nil, "fetch", "http://"+silent.Addr().String()+"/recipe"); !errors.Is(err, late) {
+		t.Errorf("got %v, want the context's cause", err)
+	}
+	if took := time.Since(begun); took > 4*time.Second {
+		t.Errorf("it took %s: something held the outputs open", took)
 	}
 }
