@@ -54,7 +54,7 @@ func (e *ConvergeError) Error() string {
 	return text
 }
 
-// Unwrap returns the context's error of a TimedOut verdict.
+// Unwrap returns the context's error and cause of a TimedOut verdict.
 func (e *ConvergeError) Unwrap() error { return e.err }
 
 // Converge waits until the deployment is ready: every service has its number
@@ -223,7 +223,7 @@ func (w *watch) late(ctx context.Context) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("wait for %s: %w", name, context.Cause(ctx))
 	}
-	e := &ConvergeError{Verdict: TimedOut, Detail: "the engine did not answer", err: ctx.Err()}
+	e := &ConvergeError{Verdict: TimedOut, Detail: "the engine did not answer", err: errors.Join(ctx.Err(), context.Cause(ctx))}
 	if w.snap == nil {
 		return e
 	}

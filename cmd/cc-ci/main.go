@@ -17,6 +17,12 @@ func main() {
 	}
 	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as it is with nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	// Where a job's log goes may end before the job (`cc-ci run . | head`): a write
+	// then fails, instead of the program with its app still up.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	m := &Main{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals}
 	os.Exit(m.Run(context.Background()))
 }

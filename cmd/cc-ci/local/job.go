@@ -54,6 +54,10 @@ func NewPlan(ctx context.Context, dir string, o Options) (Plan, error) {
 	if err != nil {
 		return Plan{}, fmt.Errorf("finding the recipe: %w", err)
 	}
+	// A link stands for the folder it leads to; one that leads nowhere is told below.
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return Plan{}, fmt.Errorf("%s is no folder: %w", dir, ErrUsage)
 	}
