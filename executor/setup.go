@@ -122,7 +122,7 @@ func (r *run) preflight(ctx context.Context) error {
 		}
 		recipe, err := abra.Open(r.cloneFolder())
 		if errors.Is(err, abra.ErrNoCompose) {
-			r.log.rowf("no compose.yml in this repository: the steps run without a deployment")
+			r.log.rowf("no compose.yml in this repository: the steps run without a deployment, and nothing answers at the address")
 			return nil
 		}
 		if err != nil {
