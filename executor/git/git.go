@@ -78,18 +78,41 @@ func (r Repository) Run(ctx context.Context, stdin io.Reader, args ...string) ([
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = killBound
-	var output, complaint bytes.Buffer
+	output, complaint := bounded{left: maxOutput}, bounded{left: maxComplaint}
 	cmd.Stdout, cmd.Stderr = &output, &complaint
 	err := cmd.Run()
 	switch {
+	case output.left < 0:
+		return nil, fmt.Errorf("git %s: it prints more than %d MiB", args[0], maxOutput>>20)
 	case err == nil:
-		return output.Bytes(), nil
+		return output.held.Bytes(), nil
 	case errors.Is(err, exec.ErrNotFound):
 		return nil, ErrMissing
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("git %s: %w", args[0], context.Cause(ctx))
 	}
-	return nil, fmt.Errorf("git %s: %s", args[0], cmp.Or(oneLine(complaint.String()), err.Error()))
+	return nil, fmt.Errorf("git %s: %s", args[0], cmp.Or(oneLine(complaint.held.String()), err.Error()))
+}
+
+// maxOutput and maxComplaint bound what is held of git's outputs, in bytes: a
+// small repository can unpack to a file of any size.
+const (
+	maxOutput    = 128 << 20
+	maxComplaint = 64 << 10
+)
+
+// bounded is a buffer that takes no more once left would be below zero.
+type bounded struct {
+	held bytes.Buffer // not embedded: its ReadFrom would go round Write
+	left int
+}
+
+// Write implements io.Writer.
+func (b *bounded) Write(data []byte) (int, error) {
+	if b.left -= len(data); b.left < 0 {
+		return 0, errors.New("too much output")
+	}
+	return b.held.Write(data)
 }
 
 // oneLine joins lines with dots between them.

@@ -105,3 +105,28 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		t.Errorf("it took %s: something held the outputs open", took)
 	}
 }
+
+// A repository of a few kilobytes can hold a file of any size: what git prints of
+// it isn't all taken into memory.
+func TestRunBoundsOutput(t *testing.T) {
+	r := git.New(t.TempDir(), git.Access{})
+	file, err := os.Create(filepath.Join(r.Dir, "zeros"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(file.Truncate(200<<20), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var all []byte
+	for _, args := range [][]string{
+		{"init", "--quiet"},
+		{"add", "zeros"},
+		{"-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "--message=zeros"},
+		{"archive", "--format=tar", "HEAD"},
+	} {
+		all, err = r.Run(t.Context(), nil, args...)
+	}
+	if err == nil || !strings.Contains(err.Error(), "MiB") || all != nil {
+		t.Errorf("got %d bytes and %v, want an error that names the bound", len(all), err)
+	}
+}

@@ -152,7 +152,3 @@ func toMap(entries []string) map[string]string {
 	}
 	return env
 }
-
-// Main runs the hidden verb sandbox, with which cc-ci is its container's first
-// process, and returns the exit code. The arguments are those after the verb.
-func Main(args []string) int { return inside.Main(args) }
