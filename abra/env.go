@@ -58,7 +58,8 @@ func (r *Recipe) readEnv(o Options, f *findings) (*dotenv.Env, error) {
 			Hint: "add one with at least TYPE=<recipe> and DOMAIN=<recipe>.example.com, as abra recipe new does"})
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("resolve recipe: %w", err)
+		f.add(Finding{Level: Error, Rule: "R008", File: envSample, Text: err.Error(), Hint: "make it a text file"})
+		return nil, nil
 	}
 	sources := []dotenv.Source{{Name: envSample, Text: string(sample)}, {Name: fromEnv, Text: o.Env}}
 	if o.ComposeFile != "" {
@@ -77,9 +78,7 @@ func (r *Recipe) readEnv(o Options, f *findings) (*dotenv.Env, error) {
 		return nil, fmt.Errorf("resolve recipe: %w", err)
 	}
 	warnEnv(env, o, f)
-	if err := r.mergeExports(env.Values, o, f); err != nil {
-		return nil, err
-	}
+	r.mergeExports(env.Values, o, f)
 	return env, nil
 }
 
@@ -105,16 +104,17 @@ var (
 
 // mergeExports reads the exports of abra.sh into env. The file is never run:
 // it comes from a pull request.
-func (r *Recipe) mergeExports(env map[string]string, o Options, f *findings) error {
+func (r *Recipe) mergeExports(env map[string]string, o Options, f *findings) {
 	script, err := r.read(abraScript)
 	switch outside := (*outsideError)(nil); {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return
 	case errors.As(err, &outside):
 		f.add(Finding{Level: Error, Rule: rulePolicy, File: abraScript, Text: err.Error(), Hint: "replace the link with the file"})
-		return nil
+		return
 	case err != nil:
-		return fmt.Errorf("resolve recipe: %w", err)
+		f.add(Finding{Level: Error, Rule: ruleEnv, File: abraScript, Text: err.Error(), Hint: "make it a text file"})
+		return
 	}
 	set := forced(o)
 	number := 0
@@ -138,5 +138,4 @@ func (r *Recipe) mergeExports(env map[string]string, o Options, f *findings) err
 		}
 	}
 	maps.Copy(env, set)
-	return nil
 }

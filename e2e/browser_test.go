@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "write the screenshot of the Actions page anew")
 
 // browserLimit is how long a page may take to show what a test wants of it.
-const browserLimit = time.Minute
+const browserLimit = 2 * time.Minute
 
 // lookAtPage opens a finished job's page as its maintainer does: steps, groups,
 // lines, and no error of the page's own.
@@ -89,6 +89,7 @@ func browser(t *testing.T) (context.Context, *complaints) {
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true),
 		chromedp.UserDataDir(profile(t)),
+		chromedp.WSURLReadTimeout(browserLimit),
 	)
 	ctx, stopWaiting := context.WithTimeout(context.Background(), browserLimit)
 	t.Cleanup(stopWaiting)

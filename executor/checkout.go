@@ -44,7 +44,8 @@ func fetchCommit(ctx context.Context, job Job, dir, ca string) error {
 // checkoutArgs leaves the clone as actions/checkout does: on the branch that
 // was pushed, else detached at the commit (tags, pull requests).
 func checkoutArgs(job map[string]string) []string {
-	if branch, ok := strings.CutPrefix(job["ref"], "refs/heads/"); ok {
+	// A branch may begin with a hyphen, but git checks none out by such a name.
+	if branch, ok := strings.CutPrefix(job["ref"], "refs/heads/"); ok && !strings.HasPrefix(branch, "-") {
 		return []string{"checkout", "--quiet", "-B", branch, "FETCH_HEAD"}
 	}
 	return []string{"checkout", "--quiet", "--detach", "FETCH_HEAD"}

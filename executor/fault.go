@@ -55,6 +55,16 @@ func asFault(phase string, err error) *Fault {
 	return fault
 }
 
+// because adds why ctx ended, if it has: libraries say "context deadline
+// exceeded" of a deadline that has a name.
+func (f *Fault) because(ctx context.Context) *Fault {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(f, cause) {
+		f.What = fmt.Sprintf("%v: %s", cause, f.What)
+		f.Err = errors.Join(cause, f.Err)
+	}
+	return f
+}
+
 // resultOf decides how a job ends: why its context was cancelled goes before
 // what that did to the phase it was in.
 func resultOf(ctx context.Context, err error) Result {

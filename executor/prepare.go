@@ -22,9 +22,13 @@ import (
 func (r *run) prepare(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	deployed := make(chan struct{}) // closed once the app's networks are there
-	group.Go(func() error { return r.makeSandbox(ctx, deployed) })
+	group.Go(func() error {
+		return r.recovered(func() error { return r.makeSandbox(ctx, deployed) })
+	})
 	if r.app != nil {
-		group.Go(func() error { return r.bringUp(ctx, deployed) })
+		group.Go(func() error {
+			return r.recovered(func() error { return r.bringUp(ctx, deployed) })
+		})
 	}
 	return group.Wait()
 }
@@ -206,7 +210,7 @@ func (r *run) startSandbox(ctx context.Context) error {
 	}
 	started, err := sandbox.Start(ctx, r.engine, r.owner, spec)
 	if err != nil {
-		return asFault("sandbox", r.sandboxFault(err))
+		return asFault("sandbox", r.sandboxFault(err)).because(ctx)
 	}
 	r.sandbox = started
 	return nil
@@ -248,7 +252,7 @@ func (r *run) joinNetworks(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
 	if err := r.sandbox.Connect(ctx, names...); err != nil {
-		return asFault("sandbox", infraFault(err, "", "the steps can't join the app's networks: %v", err))
+		return asFault("sandbox", infraFault(err, "", "the steps can't join the app's networks: %v", err)).because(ctx)
 	}
 	return nil
 }

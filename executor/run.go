@@ -122,7 +122,7 @@ func (r *run) timed(ctx context.Context, name string, limit time.Duration, do fu
 	if err == nil {
 		return nil
 	}
-	return asFault(name, err)
+	return asFault(name, err).because(phaseCtx)
 }
 
 // result decides how the job ends so far.

@@ -3,6 +3,7 @@ package executor
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -83,6 +84,9 @@ func (s *settings) set(name, value string) (err error) {
 	case "CC_CI_HEALTH_PATH":
 		if !strings.HasPrefix(value, "/") {
 			return fmt.Errorf("is %q: a path begins with /, for example /health", value)
+		}
+		if _, err := url.Parse("https://host" + value); err != nil {
+			return fmt.Errorf("is %q, which can't be part of an address: write other characters as %%20 and the like", value)
 		}
 		s.healthPath = value
 	case "CC_CI_HEALTH_STATUS":

@@ -48,6 +48,7 @@ func TestReadSettingsMistakes(t *testing.T) {
 		{"an empty secret is most likely an unset one", "CC_CI_SECRET_DB", "", "is the secret set"},
 		{"a mode that isn't one", "CC_CI_DEPLOY", "never", "auto"},
 		{"a path without a slash", "CC_CI_HEALTH_PATH", "health", "begins with /"},
+		{"a path that no address can have", "CC_CI_HEALTH_PATH", "/%zz", "can't be part"},
 		{"a status that isn't one", "CC_CI_HEALTH_STATUS", "ok", "status codes"},
 		{"a time that isn't one", "CC_CI_TIMEOUT", "soon", "seconds or a duration"},
 		{"a time below zero", "CC_CI_TIMEOUT", "-5", "seconds or a duration"},

@@ -80,6 +80,9 @@ func (m *Main) serve(ctx context.Context, settings config.Config, log zerolog.Lo
 		ShutdownTimeout: settings.Timeouts.Shutdown,
 		PollInterval:    settings.Poll.Interval,
 		Prepare: func(ctx context.Context, id runner.Identity) error {
+			// An engine that has answered and then stalls must not hold the start.
+			ctx, stop := context.WithTimeout(ctx, prepareLimit)
+			defer stop()
 			if err := keepProgram(m.Binary, firstProcess(settings)); err != nil {
 				return err
 			}
@@ -97,6 +100,10 @@ func (m *Main) serve(ctx context.Context, settings config.Config, log zerolog.Lo
 	defer stop()
 	return d.Run(ctx, force)
 }
+
+// prepareLimit bounds the clearing up at the start: many times what a few dead
+// jobs take.
+const prepareLimit = 5 * time.Minute
 
 // reapEvery is how often a running daemon looks for what jobs could not take
 // down themselves.

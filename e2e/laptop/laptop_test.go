@@ -218,6 +218,29 @@ func TestCtrlC(t *testing.T) {
 	}
 }
 
+// TestClosedPipe: a reader that has seen enough, as head has, doesn't leave the
+// app behind.
+func TestClosedPipe(t *testing.T) {
+	l := newLaptop(t)
+	cmd := l.command("run", l.recipe("      - run: echo done\n"))
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = write, write
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	if _, err := bufio.NewReader(read).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	read.Close()
+	if err := cmd.Wait(); err != nil && cmd.ProcessState.ExitCode() < 0 {
+		t.Errorf("it was ended by %v", err)
+	}
+}
+
 // TestKeep: the app is held for the maintainer's browser until Ctrl-C, which is
 // no failure then.
 func TestKeep(t *testing.T) {

@@ -84,8 +84,19 @@ func (r *Reporter) lastWords(at time.Time, out executor.Outcome) {
 	r.mu.Unlock()
 }
 
+// errLogRefused: Gitea answers, but takes no row.
+var errLogRefused = errors.New("Gitea answers, but doesn't take the log")
+
 // closeLog sends the rows that are left, the last of them with the log's end.
+//
+// It goes on while Gitea is away. Where only the log can't be sent (a proxy's
+// limit, a full disk of Gitea's), it gives up after Pace.LogAlone, for the
+// result must not wait for ever behind a row; until then the job's state is told
+// to Gitea as before, which takes a silent job for dead.
 func (r *Reporter) closeLog(ctx context.Context) error {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	var alone time.Time
 	for {
 		r.mu.Lock()
 		left := r.rows.next - r.rows.acked
@@ -94,7 +105,22 @@ func (r *Reporter) closeLog(ctx context.Context) error {
 		if left == 0 {
 			return nil
 		}
-		err := r.insist(ctx, func() error { return r.sendRows(ctx, end, true) })
+		err := r.insist(ctx, func() error {
+			err := r.sendRows(ctx, end, true)
+			if err == nil || gitea.Final(err) {
+				return err
+			}
+			_, beat := r.gitea.UpdateTask(ctx, &runnerv1.UpdateTaskRequest{State: r.snapshot()})
+			switch {
+			case beat != nil:
+				alone = time.Time{}
+			case alone.IsZero():
+				alone = time.Now()
+			case time.Since(alone) > r.opts.Pace.LogAlone:
+				giveUp(errLogRefused)
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}

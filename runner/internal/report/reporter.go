@@ -33,6 +33,9 @@ type Pace struct {
 	Heartbeat time.Duration
 	// Retry is the pause after a call that failed. It doubles up to RetryMax.
 	Retry, RetryMax time.Duration
+	// LogAlone is how long Close tries to end a log of which Gitea takes no row
+	// although it takes states.
+	LogAlone time.Duration
 	// Grace is how long Close lets a call under way go on.
 	Grace time.Duration
 }
@@ -44,6 +47,7 @@ var DefaultPace = Pace{
 	Heartbeat: 2 * time.Second,
 	Retry:     250 * time.Millisecond,
 	RetryMax:  10 * time.Second,
+	LogAlone:  2 * time.Minute,
 	Grace:     10 * time.Second,
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +25,7 @@ var quick = report.Pace{
 	Heartbeat: 10 * time.Millisecond,
 	Retry:     time.Millisecond,
 	RetryMax:  5 * time.Millisecond,
+	LogAlone:  time.Minute,
 	Grace:     time.Second,
 }
 
@@ -401,6 +403,28 @@ func TestTheEndOutlastsAnAbsentGitea(t *testing.T) {
 	}
 	if page := r.server.Page(r.task); page.Result != runnerv1.Result_RESULT_SUCCESS || !page.Archived {
 		t.Errorf("the page says %v, archived %v", page.Result, page.Archived)
+	}
+}
+
+// A log that Gitea takes no row of doesn't keep the result from it.
+func TestTheResultOutlivesARefusedLog(t *testing.T) {
+	pace := quick
+	pace.LogAlone = 20 * time.Millisecond
+	r := begin(t, giteatest.V124, 0, pace)
+	r.server.Away(func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+		if strings.HasSuffix(req.URL.Path, giteatest.UpdateLog) {
+			giteatest.Status(http.StatusRequestEntityTooLarge)(w, req, next)
+			return
+		}
+		next.ServeHTTP(w, req)
+	})
+	r.rows("one")
+	err := r.Close(t.Context(), executor.Outcome{Result: executor.Success})
+	if err == nil || !strings.Contains(err.Error(), "doesn't take the log") {
+		t.Errorf("Close = %v, want that the log is missing", err)
+	}
+	if page := r.server.Page(r.task); page.Result != runnerv1.Result_RESULT_SUCCESS {
+		t.Errorf("the page says %v", page.Result)
 	}
 }
 
