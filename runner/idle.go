@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"debug/elf"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -15,7 +16,7 @@ import (
 func rest() {
 	debug.FreeOSMemory()
 	program, err := os.Readlink("/proc/self/exe")
-	if err != nil {
+	if err != nil || isRelocated(program) {
 		return
 	}
 	maps, err := os.ReadFile("/proc/self/maps")
@@ -32,4 +33,16 @@ func rest() {
 		}
 		_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED) // without it there is only less room
 	}
+}
+
+// isRelocated tells whether a program, being position-independent, has pages
+// that are read-only by now but were written to at its start: the file doesn't
+// have what is in them.
+func isRelocated(program string) bool {
+	file, err := elf.Open(program)
+	if err != nil {
+		return true
+	}
+	defer file.Close()
+	return file.Type != elf.ET_EXEC
 }
