@@ -81,6 +81,8 @@ const (
 // run the injected jobs and knows only a file for the event.
 func newRunContext(job Job, doc *document, info JobInfo) *runner.RunContext {
 	workflow := doc.workflow
+	// GitHub gives a workflow without a name its file's; act gives it none.
+	workflow.Name = cmp.Or(workflow.Name, defang(job.Context["workflow"]))
 	combination := job.Matrix
 	if combination == nil && len(info.Matrix) > 0 {
 		combination = info.Matrix[0]

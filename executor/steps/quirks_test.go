@@ -66,6 +66,17 @@ func TestBareContext(t *testing.T) {
 	}
 }
 
+// A workflow without a name has its file's, which act leaves empty.
+func TestWorkflowWithoutAName(t *testing.T) {
+	t.Parallel()
+	place := newPlace(t)
+	job := newJob(t, place, "on: push\njobs: {test: {runs-on: cc-ci, steps: [{run: 'echo \"${{ github.workflow }} $GITHUB_WORKFLOW\"'}]}}\n")
+	job.Context["workflow"] = "ci.yml"
+	if log, result, _, err := run(t, place, job); result != "success" || err != nil || !strings.Contains(log, "| ci.yml ci.yml\n") {
+		t.Errorf("%s %v\n%s", result, err, log)
+	}
+}
+
 // act ends the process on a part of the wrong type that it reads late.
 func TestWrongTypeReadLate(t *testing.T) {
 	t.Parallel()
