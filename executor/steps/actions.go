@@ -96,7 +96,8 @@ var errFetchTimeout = fmt.Errorf("no answer within %v", fetchTimeout)
 
 var fullSHA = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
-// fetching keeps jobs from fetching into one repository at once.
+// fetching keeps jobs from fetching into one repository at once: a channel of
+// one place for each folder.
 var fetching sync.Map
 
 // Fetch brings one commit in and gives its id. act's own idea of URL and token
@@ -107,9 +108,14 @@ func (a *actions) Fetch(ctx context.Context, repository, _, ref, _ string) (stri
 	defer context.AfterFunc(a.cancelled, cancel)()
 	url := a.url(repository)
 	repo := a.git(url)
-	lock, _ := fetching.LoadOrStore(repo.Dir, new(sync.Mutex))
-	lock.(*sync.Mutex).Lock()
-	defer lock.(*sync.Mutex).Unlock()
+	lock, _ := fetching.LoadOrStore(repo.Dir, make(chan struct{}, 1))
+	turn := lock.(chan struct{})
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return "", fmt.Errorf("waiting for another job's fetch of %s: %w", url, context.Cause(ctx))
+	}
 	if err := repo.prepare(ctx); err != nil {
 		return "", err
 	}
