@@ -3,6 +3,7 @@ package inside_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -175,7 +176,15 @@ func numbers(t *testing.T, text string) []int {
 	return pids
 }
 
-func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
+func alive(pid int) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	// One that is dead and not reaped yet is a zombie, and does nothing any more.
+	state := strings.TrimSpace(string(status[strings.LastIndexByte(string(status), ')')+1:]))
+	return !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+}
 
 func wantAllGone(t *testing.T, pids []int) {
 	t.Helper()
