@@ -32,6 +32,8 @@ func TestBadRecipe(t *testing.T) {
 		want     string // the finding begins so
 	}{
 		{"no .env.sample", map[string]string{"compose.yml": fine}, abra.Options{}, ".env.sample: error (R008): the recipe has no .env.sample"},
+		{"a folder for .env.sample", map[string]string{"compose.yml": fine, ".env.sample/x": ""}, abra.Options{}, ".env.sample: error (R008): .env.sample isn't a regular file"},
+		{"a folder for abra.sh", map[string]string{"compose.yml": fine, ".env.sample": "TYPE=x\n", "abra.sh/x": ""}, abra.Options{}, "abra.sh: error (env): abra.sh isn't a regular file"},
 		{"an .env.sample that can't be read", map[string]string{"compose.yml": fine, ".env.sample": "A=1\nB='x"}, abra.Options{}, ".env.sample:2: error (env): a quote is opened and never closed"},
 		{"a CC_CI_ENV that can't be read", map[string]string{"compose.yml": fine, ".env.sample": "A=1"}, abra.Options{Env: "\nsecret value"}, "CC_CI_ENV:2: error (env): a name without a value"},
 		{"a quote in CC_CI_COMPOSE_FILE", map[string]string{"compose.yml": fine, ".env.sample": "A=1"}, abra.Options{ComposeFile: "a\"\nDOMAIN=b"}, "CC_CI_COMPOSE_FILE: error (env): has a quote"},
