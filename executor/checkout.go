@@ -23,7 +23,7 @@ func checkout(ctx context.Context, job Job, dir, ca string) error {
 }
 
 func fetchCommit(ctx context.Context, job Job, dir, ca string) error {
-	url := strings.TrimSuffix(job.Context["server_url"], "/") + "/" + job.Context["repository"]
+	url := instanceURL(job) + "/" + job.Context["repository"]
 	repo := git.New(dir, git.Access{URL: url, Token: job.Token, CAFile: ca})
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making the clone's folder: %w", err)

@@ -53,7 +53,8 @@ func (r *run) reportFailure() {
 }
 
 // hold keeps the deployment for somebody to look at: as long as CC_CI_KEEP says
-// after a failure, until Ctrl-C with cc-ci run --keep. The runner's bound for jobs bounds both; timeout-minutes is the steps' affair.
+// after a failure, until Ctrl-C with cc-ci run --keep. The runner's bound for
+// jobs bounds both; timeout-minutes is the steps' affair.
 func (r *run) hold(ctx context.Context, result Result) {
 	if r.deployment == nil || ctx.Err() != nil {
 		return

@@ -64,20 +64,3 @@ func (f *Fault) because(ctx context.Context) *Fault {
 	}
 	return f
 }
-
-// resultOf decides how a job ends: why its context was cancelled goes before
-// what that did to the phase it was in.
-func resultOf(ctx context.Context, err error) Result {
-	var fault *Fault
-	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, ErrTimeout):
-		return Failure
-	case ctx.Err() != nil:
-		return Cancelled
-	case err == nil:
-		return Success
-	case errors.As(err, &fault) && fault.Infra:
-		return Infra
-	}
-	return Failure
-}

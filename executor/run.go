@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,17 +126,23 @@ func (r *run) timed(ctx context.Context, name string, limit time.Duration, do fu
 	return asFault(name, err).because(phaseCtx)
 }
 
-// result decides how the job ends so far.
+// result decides how the job ends: why its context was cancelled goes before
+// what that did to the phase it was in.
 func (r *run) result(ctx context.Context, err error) Result {
-	switch result := resultOf(ctx, err); {
-	case errors.Is(err, ErrTimeout):
+	var fault *Fault
+	switch {
+	case errors.Is(err, ErrTimeout), errors.Is(context.Cause(ctx), ErrTimeout):
 		return Failure
-	case result == Success && r.skipped:
+	case ctx.Err() != nil:
+		return Cancelled
+	case errors.As(err, &fault) && fault.Infra:
+		return Infra
+	case err != nil:
+		return Failure
+	case r.skipped:
 		return Skipped
-	case result == Success && r.stepsResult != "":
-		return r.stepsResult
 	default:
-		return result
+		return cmp.Or(r.stepsResult, Success)
 	}
 }
 
@@ -145,7 +152,6 @@ func (r *run) stepsJob() steps.Job {
 	for id, need := range r.job.Needs {
 		needs[id] = steps.Need{Result: need.Result, Outputs: need.Outputs}
 	}
-	instance := strings.TrimSuffix(r.job.Context["server_url"], "/")
 	return steps.Job{
 		Name:           r.slug,
 		ID:             r.job.ID,
@@ -158,7 +164,7 @@ func (r *run) stepsJob() steps.Job {
 		Needs:          needs,
 		Token:          r.job.Token,
 		ActionsURL:     r.job.ActionsURL,
-		InstanceURL:    instance,
+		InstanceURL:    instanceURL(r.job),
 		InstanceCAFile: r.config.InstanceCAFile,
 		ActionCache:    r.config.ActionCache,
 		Scratch:        r.folder("act"),
@@ -179,13 +185,16 @@ func (r *run) stepEnv() map[string]string {
 		env["CC_CI_URL"], env["CC_CI_DOMAIN"], env["CC_CI_STACK"] = r.url, r.domain, r.app.StackName
 	}
 	if r.job.RuntimeToken != "" {
-		instance := strings.TrimSuffix(r.job.Context["server_url"], "/")
+		instance := instanceURL(r.job)
 		env["ACTIONS_RUNTIME_URL"] = instance + "/api/actions_pipeline/"
 		env["ACTIONS_RESULTS_URL"] = instance
 		env["ACTIONS_RUNTIME_TOKEN"] = r.job.RuntimeToken
 	}
 	return env
 }
+
+// instanceURL is the job's Gitea; Gitea itself puts a slash at the end.
+func instanceURL(job Job) string { return strings.TrimSuffix(job.Context["server_url"], "/") }
 
 // folder is one of the job's folders on the host.
 func (r *run) folder(name string) string { return filepath.Join(r.dir, name) }

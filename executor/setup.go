@@ -73,26 +73,16 @@ func (r *run) readLimit(ctx context.Context) error {
 // first object is created: whatever happens next, a reaper knows what to look
 // for.
 func (r *run) takeLease(context.Context) error {
-	return r.untimed("lease", func() error {
-		lease, err := swarm.TakeLease(r.config.LeaseDir, r.owner, abra.StackName(r.domain), r.dir)
-		if err != nil {
-			return infraFault(err, "is state_dir writable and not full?", "%v", err)
+	r.phase = "lease" // too short for the timeline
+	lease, err := swarm.TakeLease(r.config.LeaseDir, r.owner, abra.StackName(r.domain), r.dir)
+	if err != nil {
+		return asFault(r.phase, infraFault(err, "is state_dir writable and not full?", "%v", err))
+	}
+	r.lease = lease
+	for _, name := range []string{"workspace", "act", "run"} {
+		if err := os.MkdirAll(r.folder(name), 0o755); err != nil {
+			return asFault(r.phase, infraFault(err, "is work_dir writable and not full?", "making the job's folders: %v", err))
 		}
-		r.lease = lease
-		for _, name := range []string{"workspace", "act", "run"} {
-			if err := os.MkdirAll(r.folder(name), 0o755); err != nil {
-				return infraFault(err, "is work_dir writable and not full?", "making the job's folders: %v", err)
-			}
-		}
-		return nil
-	})
-}
-
-// untimed runs a phase too short for the timeline.
-func (r *run) untimed(name string, do func() error) error {
-	r.phase = name
-	if err := do(); err != nil {
-		return asFault(name, err)
 	}
 	return nil
 }
@@ -206,15 +196,14 @@ func countOf(n int, one, many string) string {
 func (r *run) pull(ctx context.Context) error {
 	warm := true
 	err := r.timed(ctx, "pull", r.config.Timeouts.Pull, func(ctx context.Context) error {
-		image, err := r.sandboxImage(ctx)
-		if err != nil {
+		if err := r.chooseImage(ctx); err != nil {
 			return err
 		}
-		images := []string{image}
+		images := []string{r.image}
 		if r.app != nil {
 			images = append(images, r.app.Images...)
 		}
-		err = r.engine.Pull(ctx, images, "", func(p swarm.PullProgress) {
+		err := r.engine.Pull(ctx, images, "", func(p swarm.PullProgress) {
 			if p.Status != "warm" {
 				warm = false
 				r.log.rowf("%s %s", p.Status, p.Image)
@@ -231,16 +220,16 @@ func (r *run) pull(ctx context.Context) error {
 	return err
 }
 
-// sandboxImage is the image of the job's container:, else the label's, else
-// the runner's own.
-func (r *run) sandboxImage(ctx context.Context) (string, error) {
+// chooseImage takes for the sandbox the image of the job's container:, else the
+// label's, else the runner's own.
+func (r *run) chooseImage(ctx context.Context) error {
 	image, err := steps.Image(ctx, r.stepsJob())
 	if err != nil {
-		return "", recipeFault(err, "correct container: in the workflow", "%v", err)
+		return recipeFault(err, "correct container: in the workflow", "%v", err)
 	}
 	r.imageIsWorkflows = image != ""
 	r.image = cmp.Or(image, r.job.Image, r.config.JobImage)
-	return r.image, nil
+	return nil
 }
 
 // pullFault blames the runner for its own image and for registries that don't

@@ -94,7 +94,7 @@ func (m *Main) serve(ctx context.Context, settings config.Config, log zerolog.Lo
 				Int("capacity", settings.Capacity).Msg("ready for jobs")
 		},
 	}
-	stop := m.reapNowAndThen(ctx, func(ctx context.Context) error {
+	stop := reapNowAndThen(ctx, func(ctx context.Context) error {
 		return m.reapLogged(ctx, engine, leaseDir(settings), identity.UUID, log)
 	}, log)
 	defer stop()
@@ -111,7 +111,7 @@ const reapEvery = 5 * time.Minute
 
 // reapNowAndThen calls reap on a ticker in a goroutine, which ends when ctx does
 // or stop is called; stop waits for it.
-func (m *Main) reapNowAndThen(ctx context.Context, reap func(context.Context) error, log zerolog.Logger) (stop func()) {
+func reapNowAndThen(ctx context.Context, reap func(context.Context) error, log zerolog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() {
